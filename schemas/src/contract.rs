@@ -199,7 +199,7 @@ impl Contract {
         out
     }
 
-    /// JSON Schema (2020-12) of one flat message of this product: the fields plus `id`, `observed_at`, `lon` and `lat`.
+    /// JSON Schema (2020-12) of one flat message of this product: the fields plus `id`, `observed_at`, `lon`, `lat` and `quality`.
     #[must_use]
     pub fn json_schema(&self) -> serde_json::Value {
         let mut properties = serde_json::Map::new();
@@ -207,6 +207,7 @@ impl Contract {
         properties.insert("observed_at".into(), serde_json::json!({"type": "string", "format": "date-time"}));
         properties.insert("lon".into(), serde_json::json!({"type": "number", "minimum": -180, "maximum": 180}));
         properties.insert("lat".into(), serde_json::json!({"type": "number", "minimum": -90, "maximum": 90}));
+        properties.insert("quality".into(), serde_json::json!({"enum": ["valid", "unchecked", "suspect", "invalid"]}));
         for f in &self.fields {
             properties.insert(f.name.clone(), field_json_schema(f));
         }

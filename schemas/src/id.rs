@@ -106,22 +106,28 @@ identifier!(
 );
 
 impl EntityId {
-    /// `urn:ngsi-ld:{type}:{tenant}:{local}`, with the local part reduced to lower-case letters, digits, `.`, `-` and `_`.
+    /// `urn:ngsi-ld:{type}:{tenant}:{local}`, with the local part reduced by [`EntityId::local_part`].
     pub fn compose(entity_type: &str, tenant: &Tenant, local: &str) -> Result<Self, IdError> {
-        let mut text = format!("urn:ngsi-ld:{entity_type}:{tenant}:");
-        let start = text.len();
-        for c in local.chars() {
-            let kept = c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-            if kept {
-                text.push(c.to_ascii_lowercase());
-            } else if text.len() > start && !text.ends_with('-') {
-                text.push('-');
-            }
-        }
-        if text.len() == start {
+        let part = Self::local_part(local);
+        if part.is_empty() {
             return Err(IdError { what: "entity", text: local.to_owned(), rule: "the local part has no letter or digit" });
         }
-        Self::new(&text)
+        Self::new(&format!("urn:ngsi-ld:{entity_type}:{tenant}:{part}"))
+    }
+
+    /// The text in lower-case letters, digits, `.`, `-` and `_`, everything else between them as one `-`.
+    /// Also the last level of the topic of an entity that files or simulators name freely.
+    #[must_use]
+    pub fn local_part(text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        for c in text.chars() {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
+                out.push(c.to_ascii_lowercase());
+            } else if !out.is_empty() && !out.ends_with('-') {
+                out.push('-');
+            }
+        }
+        out
     }
 }
 

@@ -1,1 +1,11 @@
+//! What users rely on, at the edge they touch: the real program, real peers, real faults.
 
+mod bad_input;
+mod clients;
+mod disk_full;
+mod doors;
+mod external;
+mod import;
+mod kill;
+mod page;
+mod readers;

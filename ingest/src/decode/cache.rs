@@ -1,0 +1,89 @@
+//! What a decoder remembers: routes by topic, entities by name, cells by position. All bounded, all only for speed.
+
+use super::{block::Entity, reject::Reject};
+use crate::mapping::route::{Route, Router, Table};
+use foldhash::fast::RandomState;
+use schemas::{Position, Tenant};
+use std::{collections::HashMap, sync::Arc};
+
+/// Routes by topic. Emptied when full: simple, and a live system refills it in milliseconds.
+#[derive(Debug)]
+pub(super) struct Routes {
+    max: usize,
+    by_topic: HashMap<Box<[u8]>, (Tenant, Arc<Route>), RandomState>,
+}
+
+impl Routes {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max: max.max(1), by_topic: HashMap::default() }
+    }
+
+    pub(super) fn get(&mut self, router: &Router, tenant: &Tenant, topic: &[u8]) -> Arc<Route> {
+        if let Some((owner, route)) = self.by_topic.get(topic)
+            && owner == tenant
+        {
+            return Arc::clone(route);
+        }
+        let route = Arc::new(router.route(tenant, &String::from_utf8_lossy(topic)));
+        if self.by_topic.len() >= self.max {
+            self.by_topic.clear();
+        }
+        self.by_topic.insert(topic.into(), (tenant.clone(), Arc::clone(&route)));
+        route
+    }
+}
+
+/// Entities that payloads name, per table.
+#[derive(Debug)]
+pub(super) struct Entities {
+    max: usize,
+    len: usize,
+    by_table: Vec<HashMap<Box<str>, Entity, RandomState>>,
+}
+
+impl Entities {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max: max.max(1), len: 0, by_table: Vec::new() }
+    }
+
+    pub(super) fn get(&mut self, router: &Router, table: &Table, text: &str) -> Result<Entity, Reject> {
+        if let Some(entity) = self.by_table.get(table.id).and_then(|m| m.get(text)) {
+            return Ok(entity.clone());
+        }
+        let entity = router.entity(table, text)?;
+        if self.len >= self.max {
+            self.by_table.clear();
+            self.len = 0;
+        }
+        if self.by_table.len() <= table.id {
+            self.by_table.resize_with(table.id + 1, HashMap::default);
+        }
+        self.by_table[table.id].insert(text.into(), entity.clone());
+        self.len += 1;
+        Ok(entity)
+    }
+}
+
+const CELLS: usize = 4_096;
+
+/// H3 cells of recent positions. A cell costs half a microsecond to compute, and most sensors do not move.
+#[derive(Debug)]
+pub(super) struct Cells(Vec<(Position, i64)>);
+
+impl Default for Cells {
+    fn default() -> Self {
+        // NaN equals nothing, so an empty entry never answers.
+        Self(vec![(Position { lon: f64::NAN, lat: f64::NAN }, 0); CELLS])
+    }
+}
+
+impl Cells {
+    pub(super) fn cell(&mut self, position: Position) -> i64 {
+        let mixed = (position.lon.to_bits() ^ position.lat.to_bits().rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let entry = &mut self.0[(mixed >> 52) as usize % CELLS];
+        if entry.0 != position {
+            *entry = (position, position.cell().0);
+        }
+        entry.1
+    }
+}

@@ -1,0 +1,124 @@
+//! Which message means what: topics and JSON pointers onto the fields of a contract, by configuration.
+//!
+//! Three sources, tried in this order: the files of `[[mapping]]` and `[[chirpstack]]` tables, then the built-in convention
+//! `portico/{tenant}/{product}/{local}` with a flat JSON object that uses the contract's own field names.
+
+pub mod keys;
+pub mod plan;
+pub mod pointer;
+pub mod read;
+pub mod route;
+pub mod template;
+
+use crate::{IngestError, decode::time::TimeFormat};
+use pointer::Pointer;
+use schemas::{ProductId, Quality};
+use template::{TenantRule, TextTemplate, TopicTemplate};
+
+/// How to read the messages of one kind of topic.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    /// `file: [[mapping]] name`, for messages.
+    pub name: String,
+    pub topic: TopicTemplate,
+    pub product: ProductId,
+    pub tenant: TenantRule,
+    pub entity: EntityRule,
+    /// The list of observations inside the message, when there may be several.
+    pub each: Option<Pointer>,
+    /// Texts that must stand at these pointers; without a match the next mapping of the topic is tried.
+    pub when: Vec<(Pointer, String)>,
+    pub observed_at: Pointer,
+    pub time_format: TimeFormat,
+    pub lon: Option<Pointer>,
+    pub lat: Option<Pointer>,
+    pub quality: QualityRule,
+    pub fields: Vec<(String, FieldRule)>,
+    pub unknown_fields: UnknownFields,
+}
+
+/// Where the identifier of the entity comes from. A text that is not a URN is composed into one.
+#[derive(Debug, Clone)]
+pub enum EntityRule {
+    Topic(TextTemplate),
+    Payload(Pointer),
+}
+
+/// What to do with keys that no pointer names, in the objects that hold mapped fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownFields {
+    Quarantine,
+    Ignore,
+}
+
+/// How the quality flag of a row is found.
+#[derive(Debug, Clone)]
+pub struct QualityRule {
+    pub pointer: Option<Pointer>,
+    /// From the sender's flag, as text, to ours. Empty: our own names.
+    pub table: Vec<(String, Quality)>,
+    /// Of rows without a flag.
+    pub default: Quality,
+}
+
+/// Where the value of a field comes from, and how it is turned into the contract's unit: `value * scale + offset`.
+#[derive(Debug, Clone)]
+pub struct FieldRule {
+    pub source: FieldSource,
+    pub scale: f64,
+    pub offset: f64,
+    /// Values that mean "no value", before scaling.
+    pub absent: Vec<Scalar>,
+    /// Whether a number may come as a text, `"12.5"`.
+    pub number_in_text: bool,
+}
+
+#[derive(Debug, Clone)]
+pub enum FieldSource {
+    Pointer(Pointer),
+    /// The same for every row, for example a `period` that the sender does not write.
+    Constant(Scalar),
+}
+
+/// A constant of a mapping file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar {
+    Number(f64),
+    Text(String),
+    Bool(bool),
+}
+
+impl FieldRule {
+    #[must_use]
+    pub fn plain(pointer: Pointer) -> Self {
+        Self { source: FieldSource::Pointer(pointer), scale: 1.0, offset: 0.0, absent: Vec::new(), number_in_text: false }
+    }
+}
+
+/// Everything that was configured.
+#[derive(Debug, Clone, Default)]
+pub struct Mappings {
+    pub list: Vec<Mapping>,
+    /// Topics that are dropped by policy, and counted as such.
+    pub dropped: Vec<TopicTemplate>,
+}
+
+impl Mappings {
+    /// Only the built-in convention.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self::default()
+    }
+
+    /// From file names and TOML texts; the order of files and tables is the order in which they are tried.
+    pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, IngestError> {
+        let mut all = Self::default();
+        for (file, text) in files {
+            read::file(file, text, &mut all)?;
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests;

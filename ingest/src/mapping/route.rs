@@ -1,0 +1,221 @@
+//! From a topic to the plans that may read its messages. Pure and immutable after the start; decoders remember its answers.
+
+use super::{
+    EntityRule, Mapping, Mappings,
+    plan::{Node, Plan, Target, TreeBuilder},
+    template::{Captures, TenantRule, TextTemplate, TopicTemplate},
+};
+use crate::{
+    IngestError,
+    decode::{
+        block::Entity,
+        reject::{Reason, Reject, cut, nearest},
+    },
+    identity::Identities,
+};
+use parking_lot::Mutex;
+use schemas::{Contract, Contracts, EntityId, ProductId, TableRef, Tenant, row};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// First level of the built-in convention.
+pub const CONVENTION: &str = "portico";
+
+/// A table that rows go to.
+#[derive(Debug)]
+pub struct Table {
+    /// Small number, dense from 0 in one pipeline.
+    pub id: usize,
+    pub name: TableRef,
+    pub contract: Arc<Contract>,
+    pub schema: arrow_schema::SchemaRef,
+}
+
+/// What becomes of the messages of one topic.
+#[derive(Debug)]
+pub enum Route {
+    /// Dropped by policy.
+    Dropped,
+    Refused(Reject),
+    Known(Known),
+}
+
+#[derive(Debug)]
+pub struct Known {
+    /// Reads the texts that choose between the choices; absent when the first always holds.
+    pub selector: Option<Node>,
+    pub n_selects: usize,
+    pub choices: Vec<Choice>,
+}
+
+#[derive(Debug)]
+pub struct Choice {
+    /// Select index and the text it must have.
+    pub when: Vec<(usize, String)>,
+    pub plan: Arc<Plan>,
+    pub table: Arc<Table>,
+    /// From the topic; absent when the payload must name it.
+    pub entity: Option<Result<Entity, Reject>>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    topic: TopicTemplate,
+    tenant: TenantRule,
+    entity: Option<TextTemplate>,
+    mapping: Mapping,
+    plan: Arc<Plan>,
+}
+
+/// All routes.
+#[derive(Debug)]
+pub struct Router {
+    contracts: Contracts,
+    compiled: Vec<Compiled>,
+    dropped: Vec<TopicTemplate>,
+    convention: BTreeMap<ProductId, Arc<Plan>>,
+    tables: Mutex<HashMap<TableRef, Arc<Table>>>,
+    pub identities: Identities,
+}
+
+impl Router {
+    /// Compiles every mapping; the error names the first that does not fit its contract.
+    pub fn new(contracts: Contracts, mappings: Mappings) -> Result<Self, IngestError> {
+        let mut compiled = Vec::new();
+        for mapping in mappings.list {
+            let Some(contract) = contracts.get(&mapping.product) else {
+                let rule = unknown_product(&contracts, mapping.product.as_str()).to_string();
+                return Err(IngestError::Config { place: mapping.name, rule });
+            };
+            compiled.push(Compiled {
+                topic: mapping.topic.clone(),
+                tenant: mapping.tenant.clone(),
+                entity: match &mapping.entity {
+                    EntityRule::Topic(template) => Some(template.clone()),
+                    EntityRule::Payload(_) => None,
+                },
+                plan: Arc::new(Plan::compile(&mapping, contract)?),
+                mapping,
+            });
+        }
+        let convention =
+            contracts.iter().map(|c| Ok((c.product.clone(), Arc::new(Plan::convention(c)?)))).collect::<Result<_, IngestError>>()?;
+        let dropped = mappings.dropped;
+        Ok(Self { contracts, compiled, dropped, convention, tables: Mutex::default(), identities: Identities::default() })
+    }
+
+    #[must_use]
+    pub fn contracts(&self) -> &Contracts {
+        &self.contracts
+    }
+
+    fn table(&self, tenant: &Tenant, contract: &Arc<Contract>) -> Arc<Table> {
+        let name = TableRef::new(tenant.clone(), contract.product.clone());
+        let mut tables = self.tables.lock();
+        let id = tables.len();
+        let new = || Arc::new(Table { id, name: name.clone(), contract: Arc::clone(contract), schema: row::pending_schema(contract) });
+        Arc::clone(tables.entry(name.clone()).or_insert_with(new))
+    }
+
+    /// An identifier as a sender writes it: a URN, or a local name that is composed into one.
+    pub fn entity(&self, table: &Table, text: &str) -> Result<Entity, Reject> {
+        let id = if text.starts_with("urn:") {
+            EntityId::new(text)
+        } else {
+            EntityId::compose(&table.contract.entity_type, &table.name.tenant, text)
+        };
+        match id {
+            Ok(id) => Ok(Entity { id: Arc::from(id.as_str()), hash: self.identities.entity(id.as_str()) }),
+            Err(e) => Err(Reject::field(Reason::BadEntity, "id", format!("{e}"))),
+        }
+    }
+
+    /// What becomes of a topic of a sender of `sender`.
+    #[must_use]
+    pub fn route(&self, sender: &Tenant, topic: &str) -> Route {
+        if self.dropped.iter().any(|t| t.matches(topic).is_some()) {
+            return Route::Dropped;
+        }
+        let matching: Vec<_> = self.compiled.iter().filter_map(|c| c.topic.matches(topic).map(|captures| (c, captures))).collect();
+        if matching.is_empty() {
+            return self.by_convention(sender, topic).unwrap_or_else(Route::Refused);
+        }
+        match self.by_mappings(sender, &matching) {
+            Ok(known) => Route::Known(known),
+            Err(reject) => Route::Refused(reject),
+        }
+    }
+
+    fn by_mappings(&self, sender: &Tenant, matching: &[(&Compiled, Captures<'_>)]) -> Result<Known, Reject> {
+        let mut selector = TreeBuilder::default();
+        let mut n_selects = 0;
+        let mut choices = Vec::new();
+        for (compiled, captures) in matching {
+            let tenant = match &compiled.tenant {
+                TenantRule::Sender => sender.as_str(),
+                TenantRule::Fixed(tenant) => tenant.as_str(),
+                TenantRule::Captured(name) => captures.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v),
+            };
+            own(sender, tenant)?;
+            let table = self.table(sender, &compiled.plan.contract);
+            let mut when = Vec::new();
+            for (pointer, text) in &compiled.mapping.when {
+                let added = selector.add(pointer, Target::Select(n_selects as u8), false);
+                added.map_err(|e| Reject::new(Reason::UnknownTopic, format!("{}: when: {e}", compiled.mapping.name)))?;
+                when.push((n_selects, text.clone()));
+                n_selects += 1;
+            }
+            let entity = compiled.entity.as_ref().map(|template| self.entity(&table, &template.fill(captures)));
+            let last = when.is_empty();
+            choices.push(Choice { when, plan: Arc::clone(&compiled.plan), table, entity });
+            if last {
+                break;
+            }
+        }
+        let selector = (n_selects > 0).then(|| selector.finish());
+        Ok(Known { selector, n_selects, choices })
+    }
+
+    /// `portico/{tenant}/{product}/{local}`; without `{local}` the payload must have `id`.
+    fn by_convention(&self, sender: &Tenant, topic: &str) -> Result<Route, Reject> {
+        let parts: Vec<&str> = topic.split('/').collect();
+        let (tenant, product, local) = match parts.as_slice() {
+            [CONVENTION, tenant, product] => (*tenant, *product, None),
+            [CONVENTION, tenant, product, local] => (*tenant, *product, Some(*local)),
+            _ => {
+                let message = format!(
+                    "no mapping matches the topic '{}'; publish to {CONVENTION}/{sender}/<product>/<sensor>, or add a mapping for it",
+                    cut(topic, 120)
+                );
+                return Err(Reject::new(Reason::UnknownTopic, message));
+            }
+        };
+        own(sender, tenant)?;
+        let Some(plan) = self.convention.get(product) else {
+            return Err(Reject::new(Reason::NoContract, unknown_product(&self.contracts, product).to_string()));
+        };
+        let table = self.table(sender, &plan.contract);
+        let entity = local.map(|local| self.entity(&table, local));
+        let choice = Choice { when: Vec::new(), plan: Arc::clone(plan), table, entity };
+        Ok(Route::Known(Known { selector: None, n_selects: 0, choices: vec![choice] }))
+    }
+}
+
+/// API-1: a sender writes into the tables of its own tenant only.
+fn own(sender: &Tenant, tenant: &str) -> Result<(), Reject> {
+    if sender.as_str() == tenant {
+        return Ok(());
+    }
+    let message =
+        format!("the topic belongs to tenant '{}', the sender to '{sender}'; a sender writes for its own tenant only", cut(tenant, 60));
+    Err(Reject::new(Reason::UnknownTopic, message))
+}
+
+/// With the nearest product that exists.
+#[must_use]
+pub fn unknown_product(contracts: &Contracts, product: &str) -> IngestError {
+    let near = nearest(product, contracts.iter().map(|c| c.product.as_str())).map(str::to_owned);
+    IngestError::UnknownProduct(cut(product, 80), near)
+}

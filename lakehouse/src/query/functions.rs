@@ -1,0 +1,45 @@
+//! Functions that SQL has here beyond DataFusion's: H3 cells, buckets of local time, and what PostgreSQL clients ask for.
+
+mod h3;
+mod time_bucket;
+
+use arrow_array::{ArrayRef, ListArray, StringArray};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field};
+use datafusion::{
+    logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
+    prelude::SessionContext,
+    scalar::ScalarValue,
+};
+use std::sync::Arc;
+
+/// Drivers read the number to learn what the server can do.
+const VERSION: &str = concat!("PostgreSQL 16.6 (Portico ", env!("CARGO_PKG_VERSION"), ")");
+
+/// The functions that are the same for everybody.
+pub(super) fn register(context: &SessionContext) {
+    for f in h3::all() {
+        context.register_udf(f);
+    }
+    context.register_udf(time_bucket::function());
+    context.register_udf(constant("version", VERSION));
+}
+
+/// `current_schema()` and `current_schemas(boolean)` of one session.
+pub(super) fn register_current_schema(context: &SessionContext, schema: &str) {
+    context.register_udf(constant("current_schema", schema));
+    let name = schema.to_owned();
+    let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
+    let kind = DataType::List(Arc::clone(&item));
+    let body = move |_: &[ColumnarValue]| {
+        let values: ArrayRef = Arc::new(StringArray::from(vec!["pg_catalog", name.as_str()]));
+        let list = ListArray::new(Arc::clone(&item), OffsetBuffer::from_lengths([2]), values, None);
+        Ok(ColumnarValue::Scalar(ScalarValue::List(Arc::new(list))))
+    };
+    context.register_udf(create_udf("current_schemas", vec![DataType::Boolean], kind, Volatility::Stable, Arc::new(body)));
+}
+
+fn constant(name: &str, value: &str) -> ScalarUDF {
+    let value = ScalarValue::from(value);
+    create_udf(name, vec![], DataType::Utf8, Volatility::Stable, Arc::new(move |_| Ok(ColumnarValue::Scalar(value.clone()))))
+}

@@ -1,0 +1,154 @@
+//! The command line.
+
+use crate::access::Role;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Portico: the core of a city's digital twin and its data platform.
+#[derive(Debug, Parser)]
+#[command(name = "portico", version, about, propagate_version = true)]
+pub struct Cli {
+    /// Settings file; every setting also has an environment name (see `portico config`).
+    #[arg(long, env = "PORTICO_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Starts everything embedded and feeds it with a simulated Bologna.
+    Demo(DemoArgs),
+    /// Runs Portico as the settings say.
+    Serve,
+    /// Brings files into the tables through the same contracts, quarantine and ledger as live messages.
+    Import(ImportArgs),
+    /// Publishes stored rows of a table again, through MQTT, at a chosen speed.
+    Replay(ReplayArgs),
+    /// Runs one SQL query over the data directory, or over a running Portico.
+    Sql(SqlArgs),
+    /// Checks the settings, the ports, the disk and the tables.
+    Doctor,
+    /// The twin.
+    #[command(subcommand)]
+    Twin(TwinCommand),
+    /// People, programs and gateways that may come in.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Copies log, tables and state into a directory.
+    Backup { destination: PathBuf },
+    /// Puts a backup into an empty data directory and checks it.
+    Restore { source: PathBuf },
+    /// Prints the reference of all settings.
+    Config,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Seed of the simulation: the same seed gives the same city.
+    #[arg(long, default_value_t = 20_240_303)]
+    pub seed: u64,
+    /// Hours of past that are made before the start, so that the time handle has somewhere to go.
+    #[arg(long, default_value_t = 24)]
+    pub backfill_hours: u32,
+    /// Deletes the demo's data directory first.
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// CSV files, plain or gzip.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Name of a built-in mapping, or a TOML file; guessed from the header when absent.
+    #[arg(long)]
+    pub mapping: Option<String>,
+    /// Tenant of the tables; the city's tenant when absent.
+    #[arg(long)]
+    pub tenant: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Table, as tenant.product.
+    pub table: String,
+    /// First instant, RFC 3339.
+    #[arg(long)]
+    pub from: String,
+    /// End, exclusive, RFC 3339.
+    #[arg(long)]
+    pub to: String,
+    /// How many times faster than life; 0 is as fast as the broker takes it.
+    #[arg(long, default_value_t = 60.0)]
+    pub speed: f64,
+    /// Broker to publish to.
+    #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
+    pub broker: String,
+    #[arg(long)]
+    pub user: String,
+    /// File with the password of the MQTT user.
+    #[arg(long)]
+    pub password_file: PathBuf,
+    /// Tenant to publish under; another tenant keeps the replay apart from the record.
+    #[arg(long)]
+    pub tenant: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// The query.
+    pub sql: String,
+    /// table, csv or json.
+    #[arg(long, default_value = "table")]
+    pub format: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TwinCommand {
+    /// Rebuilds the twin from the tables and compares it with the saved one (TW-1).
+    Verify,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Adds a user; prints a random password once unless a file holds one.
+    Add(UserAddArgs),
+    /// Lists users and tokens.
+    List,
+    /// Removes a user and its tokens.
+    Remove { name: String },
+    /// Gives a user a new random password and prints it once.
+    Reset { name: String },
+    /// Issues a token and prints it once.
+    Token {
+        name: String,
+        /// Days until it expires.
+        #[arg(long, default_value_t = 365)]
+        days: u32,
+    },
+    /// Revokes a token by its id.
+    Revoke { id: String },
+}
+
+#[derive(Debug, Args)]
+pub struct UserAddArgs {
+    pub name: String,
+    #[arg(long, value_enum)]
+    pub role: Role,
+    /// Tenants it may see, or publish for.
+    #[arg(long, value_delimiter = ',')]
+    pub tenants: Vec<String>,
+    /// MQTT topic filters it may publish to; `portico/<tenant>/#` of its tenants when absent and the role is gateway.
+    #[arg(long, value_delimiter = ',')]
+    pub publish: Vec<String>,
+    /// MQTT topic filters it may subscribe to.
+    #[arg(long, value_delimiter = ',')]
+    pub subscribe: Vec<String>,
+    /// Marks everything it sends as simulated.
+    #[arg(long)]
+    pub simulated: bool,
+    /// File with the password.
+    #[arg(long)]
+    pub password_file: Option<PathBuf>,
+}

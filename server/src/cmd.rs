@@ -1,0 +1,11 @@
+//! The subcommands.
+
+pub mod backup;
+pub mod demo;
+pub mod doctor;
+pub mod import;
+pub mod replay;
+pub mod serve;
+pub mod sql;
+pub mod twin;
+pub mod user;

@@ -1,0 +1,11 @@
+//! Adapters between the ports of the crates: the only place where they meet.
+
+mod access;
+mod city;
+mod feed;
+mod sink;
+
+pub use access::{Door, publisher};
+pub use city::Portico;
+pub use feed::{TwinFeed, rebuild, saved};
+pub use sink::LakeSink;

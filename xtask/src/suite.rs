@@ -1,0 +1,62 @@
+//! `cargo xtask test`: one command that brings what is needed and runs every test.
+
+use crate::{needs, tidy};
+use anyhow::{Context as _, Result, bail};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let target = target_dir(root);
+    step("what the tests need", || needs::install(&target))?;
+    step("format", || cargo(root, &target, &["fmt", "--all", "--check"]))?;
+    step("tidy", || tidy::run(root))?;
+    step("build", || cargo(root, &target, &["test", "--workspace", "--no-run"]))?;
+    step("program", || cargo(root, &target, &["build", "--bin", "portico"]))?;
+    step("tests", || cargo(root, &target, &["test", "--workspace"]))?;
+    Ok(())
+}
+
+/// Rewrites `docs/CONFIGURATION.md` from the declared settings.
+pub(crate) fn bless_settings(root: &Path) -> Result<()> {
+    let target = target_dir(root);
+    let status = Command::new("cargo")
+        .args(["test", "-p", "server", "--", "settings_reference_is_current"])
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", &target)
+        .env("BLESS", "1")
+        .status()?;
+    if status.success() { Ok(()) } else { bail!("the settings reference could not be written") }
+}
+
+/// `CARGO_TARGET_DIR`, else `$HOME/.cache/portico-target`: outside the clone, so that a fresh clone reuses what was built.
+fn target_dir(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache/portico-target")))
+        .unwrap_or_else(|| root.join("target"))
+}
+
+fn cargo(root: &Path, target: &Path, args: &[&str]) -> Result<()> {
+    let python = target.join("test-python/bin/python");
+    let status = Command::new("cargo")
+        .args(args)
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_INCREMENTAL", "0")
+        .env("TEST_PYTHON", python)
+        .env("TEST_PORTICO", target.join("debug/portico"))
+        .status()
+        .context("cargo")?;
+    if status.success() { Ok(()) } else { bail!("cargo {} failed", args.join(" ")) }
+}
+
+fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    let start = Instant::now();
+    println!("== {name}");
+    run().with_context(|| name.to_owned())?;
+    println!("== {name}: {} s", start.elapsed().as_secs());
+    Ok(())
+}
