@@ -263,7 +263,7 @@ impl Flow<'_> {
                     counters.connected.store(1, Ordering::Relaxed);
                     add(&counters.connections_total, 1);
                 }
-                Arrival::Subscribed => {}
+                Arrival::Subscribed => tracing::info!(url = %self.follower.config.url, "following broker"),
                 Arrival::Refused(filter) => return Err(format!("the broker refuses the subscription to '{filter}'")),
                 Arrival::Message { topic, payload, id } => {
                     add(&counters.bytes, payload.len());

@@ -82,8 +82,17 @@ async fn main() -> Result<(), LakehouseError> {
         ticket.await?;
     }
     let (wall, used, stats) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu, lake.stats());
-    println!("append: {:.0} rows/s, {used:.2} CPU s for {total} rows, {:.1} log bytes/row", total as f64 / wall, stats.log_bytes as f64 / total as f64);
-    println!("syncs: {}, mean {} us, longest {} us", stats.log_syncs, stats.log_sync_micros / stats.log_syncs.max(1), stats.log_sync_micros_max);
+    println!(
+        "append: {:.0} rows/s, {used:.2} CPU s for {total} rows, {:.1} log bytes/row",
+        total as f64 / wall,
+        stats.log_bytes as f64 / total as f64
+    );
+    println!(
+        "syncs: {}, mean {} us, longest {} us",
+        stats.log_syncs,
+        stats.log_sync_micros / stats.log_syncs.max(1),
+        stats.log_sync_micros_max
+    );
     let step = Instant::now();
     lake.flush().await?;
     println!("last flush: {:.2} s; CPU so far {:.2} s", step.elapsed().as_secs_f64(), cpu_seconds() - cpu);

@@ -36,6 +36,10 @@ pub struct LakehouseConfig {
     pub subscriber_frames_max: usize,
     /// Compaction runs this often. Zero: only on request.
     pub compact_interval: Duration,
+    /// Vacuum runs this often. Zero: only on request.
+    pub vacuum_interval: Duration,
+    /// How long vacuum keeps files that only old versions name. `VERSION AS OF` reaches back as far, and further where held.
+    pub vacuum_retain: Duration,
     /// Compaction aims at files of this size.
     pub compact_target_bytes: u64,
     /// A date with more small files than this is compacted.
@@ -64,6 +68,8 @@ impl LakehouseConfig {
             segment_bytes: 64 << 20,
             subscriber_frames_max: 256,
             compact_interval: Duration::from_secs(300),
+            vacuum_interval: Duration::from_secs(3_600),
+            vacuum_retain: Duration::from_secs(7 * 86_400),
             compact_target_bytes: 128 << 20,
             compact_files_min: 4,
             row_group_rows: 256 << 10,

@@ -16,7 +16,7 @@ use deltalake_core::{
     table::state::DeltaTableState,
 };
 use futures::TryStreamExt;
-use object_store::{path::Path, prefix::PrefixStore};
+use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
 use schemas::{LogPosition, TableRef, Timestamp, row, time::DAY_US};
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::Arc};
@@ -135,10 +135,12 @@ impl DeltaLog {
             .build(Some(&self.state), Arc::clone(&self.log_store), operation(change))
             .await
             .map_err(LakehouseError::delta(&self.table, "committing"))?;
-        let (version, state) = (done.version(), done.snapshot());
-        drop(done);
-        self.state = state;
+        let (version, checkpointed) = (done.version(), done.metrics.new_checkpoint_created);
+        self.state = done.snapshot();
         root.sync(&[self.commit_path(version)]).await?;
+        if checkpointed {
+            self.sync_checkpoint(root).await?;
+        }
         self.files.retain(|f| !removes.iter().any(|r| r.path == f.path));
         self.files.extend(adds.iter().map(|a| a.file.clone()));
         files::sort(&mut self.files);
@@ -195,10 +197,21 @@ impl DeltaLog {
     }
 
     /// Writes a checkpoint of the newest version.
-    pub(crate) async fn checkpoint(&self) -> Result<(), LakehouseError> {
+    pub(crate) async fn checkpoint(&self, root: &Root) -> Result<(), LakehouseError> {
         let mut table = DeltaTable::new(Arc::clone(&self.log_store));
         table.state = Some(self.state.clone());
-        deltalake_core::checkpoints::create_checkpoint(&table, None).await.map_err(LakehouseError::delta(&self.table, "checkpointing"))
+        deltalake_core::checkpoints::create_checkpoint(&table, None).await.map_err(LakehouseError::delta(&self.table, "checkpointing"))?;
+        self.sync_checkpoint(root).await
+    }
+
+    /// The newest checkpoint and the hint that points at it must survive together with the commits that follow.
+    async fn sync_checkpoint(&self, root: &Root) -> Result<(), LakehouseError> {
+        let dir = Path::from_iter(Root::table_path(&self.table).parts().chain(["_delta_log".into()]));
+        let prefix = format!("{:020}.checkpoint", self.state.version());
+        let entries: Vec<_> = root.store.list(Some(&dir)).try_collect().await.map_err(LakehouseError::store(format!("listing {dir}")))?;
+        let own = |p: &Path| p.filename().is_some_and(|f| f.starts_with(&prefix) || f == "_last_checkpoint");
+        let paths: Vec<Path> = entries.into_iter().map(|e| e.location).filter(own).collect();
+        root.sync(&paths).await
     }
 
     fn commit_path(&self, version: u64) -> Path {

@@ -157,11 +157,12 @@ impl Store {
     /// Writes a Delta checkpoint of every table.
     pub(crate) async fn checkpoint(self: &Arc<Self>) -> Result<(), LakehouseError> {
         let slots: Vec<Slot> = self.slots.lock().values().cloned().collect();
+        let root = self.root.clone();
         self.work
             .run(async move {
                 for slot in slots {
                     if let Some(log) = slot.lock().await.as_ref() {
-                        log.checkpoint().await?;
+                        log.checkpoint(&root).await?;
                     }
                 }
                 Ok(())

@@ -87,6 +87,7 @@ pub(crate) fn config(dir: &Path) -> LakehouseConfig {
     let mut out = LakehouseConfig::new(dir);
     out.flush_interval = Duration::ZERO;
     out.compact_interval = Duration::ZERO;
+    out.vacuum_interval = Duration::ZERO;
     out
 }
 

@@ -22,7 +22,7 @@ impl Store {
         self.work.run(async move { store.vacuum_now(retain).await }).await
     }
 
-    async fn vacuum_now(self: &Arc<Self>, retain: Duration) -> Result<VacuumReport, LakehouseError> {
+    pub(crate) async fn vacuum_now(self: &Arc<Self>, retain: Duration) -> Result<VacuumReport, LakehouseError> {
         let retain_ms = i64::try_from(retain.as_millis()).unwrap_or(i64::MAX);
         let since_ms = (self.clock.now().micros() / 1_000).saturating_sub(retain_ms);
         let mut report = VacuumReport::default();

@@ -20,7 +20,7 @@ fn pages_pass_axe_keyboard_and_reflow_in_chromium() -> Result<()> {
             45 + i % 30
         );
     }
-    let answer = portico.post("/api/ingest/noise?tenant=bologna", "application/x-ndjson", lines.as_bytes())?;
+    let answer = portico.post("/api/ingest/noise", "application/x-ndjson", lines.as_bytes())?;
     ensure!(answer.status == 200, "{}", answer.text());
     let status = Command::new(npm).args(["test"]).current_dir(web).env("PORTICO_URL", format!("http://{}", portico.http)).status()?;
     ensure!(status.success(), "npm test ended with {status}");

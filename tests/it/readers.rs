@@ -17,7 +17,7 @@ root = sys.argv[1]
 table = DeltaTable(root)
 rows = table.to_pyarrow_table(columns=["laeq"])
 files = table.file_uris()
-n, total = duckdb.sql(f"SELECT count(*), sum(laeq) FROM read_parquet({files})").fetchone()
+n, total = duckdb.sql(f"SELECT count(*), sum(laeq) FROM read_parquet({files})").fetchall()[0]
 print(json.dumps({"delta": [rows.num_rows, sum(rows["laeq"].to_pylist())], "duckdb": [n, total], "files": len(files)}))
 "#;
 

@@ -8,6 +8,7 @@ const clockSeconds = new Intl.DateTimeFormat(locale, { ...zone, hour: "2-digit",
 const dayLong = new Intl.DateTimeFormat(locale, { ...zone, weekday: "short", day: "numeric", month: "short", year: "numeric" });
 const dayShort = new Intl.DateTimeFormat(locale, { ...zone, weekday: "short", day: "numeric", month: "short" });
 const full = new Intl.DateTimeFormat(locale, { ...zone, weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+const short = new Intl.DateTimeFormat(locale, { ...zone, day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto", style: "short" });
 const integer = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
 const digits = [0, 1, 2].map((n) => new Intl.NumberFormat(locale, { maximumFractionDigits: n }));
@@ -17,6 +18,7 @@ export const formatClockSeconds = (at: number): string => clockSeconds.format(at
 export const formatDay = (at: number): string => dayLong.format(at);
 export const formatDayShort = (at: number): string => dayShort.format(at);
 export const formatInstant = (at: number): string => full.format(at);
+export const formatShort = (at: number): string => short.format(at);
 export const formatCount = (n: number): string => integer.format(n);
 
 /** "3 min fa", for an instant before `now`. */

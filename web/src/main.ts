@@ -21,6 +21,10 @@ import type { Cell, Change, Product } from "./types";
 const SCALE_RESOLUTION = 9;
 /** Hours back at which the scale looks at the city, spread over a day and night. */
 const SCALE_HOURS = [5, 10, 15, 20];
+/** Longer than this nobody waits for the past to colour the present. */
+const SCALE_WAIT_MS = 900;
+/** Between two full reloads that the event stream asks for. */
+const CATCH_UP_MS = 10_000;
 /** Up to here the whole product is followed live; above, only what the map shows. */
 const FOLLOW_ALL_MAX = 20_000;
 const REFRESH_MS = 15_000;
@@ -35,7 +39,7 @@ let emptyRequest = new AbortController();
 let changesSinceRefresh = 0;
 let changesThisMinute = 0;
 
-const live = new Live({ changes: applyChanges, state: showConnection, lagged: () => map?.showTiles() });
+const live = new Live({ changes: applyChanges, state: showConnection, lagged: catchUp });
 const context = { products: () => products, scale: () => scale };
 
 async function start(): Promise<void> {
@@ -50,8 +54,8 @@ async function start(): Promise<void> {
   await loadProducts();
   const { makeMap } = await import("./map");
   map = await makeMap({ moved, failed: (status, detail) => showFailure(status, detail, () => void reload()), describe });
-  await paint();
   followLive();
+  void paint();
   if (state().entity) void openEntity(false);
   if (state().table) drawTable(false);
   checkEmpty();
@@ -84,31 +88,45 @@ async function reload(): Promise<void> {
   followLive();
 }
 
-/** The city now and at a few instants of the last day; a past that is not there (a new installation) is left out. */
-async function sample(product: string, field: string, signal: AbortSignal): Promise<Cell[]> {
-  const at = (hours: number | null): Promise<{ cells: Cell[] }> => cells(product, field, SCALE_RESOLUTION, hours === null ? null : iso(Date.now() - hours * 3_600_000), signal);
-  const [now, ...past] = await Promise.all([at(null), ...SCALE_HOURS.map((hours) => at(hours).catch(() => ({ cells: [] })))]);
-  return [...now.cells, ...past.flatMap((one) => one.cells)];
+/** The city at a few instants of the last day; one that is not there (a new installation) or comes too late is left out. */
+async function pastSample(product: string, field: string, signal: AbortSignal): Promise<Cell[]> {
+  const at = SCALE_HOURS.map((hours) => cells(product, field, SCALE_RESOLUTION, iso(Date.now() - hours * 3_600_000), signal).catch(() => ({ cells: [] })));
+  return (await Promise.all(at)).flatMap((one) => one.cells);
 }
 
-/** The scale of product and field, made from a whole day, so that colours mean the same at every instant of a playback. */
+/** Colours product and field: at once by the city as it is, then by a whole day, so that colours mean the same at every instant of a playback. */
 async function paint(): Promise<void> {
   const now = chosen(products);
   if (!map || !now) return;
-  const of = `${now.product.product} ${now.field.name}`;
-  if (aggregates?.of !== of) {
-    scaleRequest.abort();
-    scaleRequest = new AbortController();
-    try {
-      aggregates = { of, cells: await sample(now.product.product, now.field.name, scaleRequest.signal) };
-    } catch (cause) {
-      if (cause instanceof ApiError) showFailure(cause.status, cause.message, () => void reload());
-      return;
-    }
+  const [product, field] = [now.product.product, now.field.name];
+  const of = `${product} ${field}`;
+  if (aggregates?.of === of) return drawScale();
+  scaleRequest.abort();
+  scaleRequest = new AbortController();
+  const { signal } = scaleRequest;
+  try {
+    const past = pastSample(product, field, signal);
+    const present = (await cells(product, field, SCALE_RESOLUTION, null, signal)).cells;
+    const early = setTimeout(() => show(present), SCALE_WAIT_MS);
+    const show = (found: Cell[]): void => {
+      aggregates = { of, cells: found };
+      drawScale();
+    };
+    const day = [...present, ...(await past)];
+    clearTimeout(early);
+    if (!signal.aborted) show(day);
+  } catch (cause) {
+    if (cause instanceof ApiError) showFailure(cause.status, cause.message, () => void reload());
   }
+}
+
+function drawScale(): void {
+  const now = chosen(products);
+  if (!map || !now || !aggregates) return;
   scale = makeScale(state().scale, aggregates.cells, rampOf(now.product, now.field));
   map.colour(scale, now.product.entities);
   drawLegend(now.product, now.field, scale, map.showsPoints());
+  if (state().table) drawTable(false);
 }
 
 function describe(value: unknown): { text: string; colour: string } {
@@ -138,6 +156,15 @@ function followLive(): void {
   if (!map || !now) return;
   if (state().asOf !== null || state().knownAsOn !== null) return live.stop();
   live.open(now.product.product, now.product.entities > FOLLOW_ALL_MAX ? map.box() : null);
+}
+
+let caughtUpAt = -CATCH_UP_MS;
+
+/** Changes were missed: the tiles are asked for again, but not again and again. */
+function catchUp(): void {
+  if (performance.now() - caughtUpAt < CATCH_UP_MS) return;
+  caughtUpAt = performance.now();
+  map?.showTiles();
 }
 
 function applyChanges(batch: Map<string, Change>): void {

@@ -1,7 +1,7 @@
 /** The same data as the map, as a table: same layer, same area, same instant; sortable, paged, for keyboards and screen readers too. */
 import { entities } from "./api";
 import { byId, h, icon } from "./dom";
-import { formatCount, formatInstant, formatQuality, formatUnit, formatValue } from "./format";
+import { formatCount, formatQuality, formatShort, formatUnit, formatValue } from "./format";
 import { label, t } from "./i18n";
 import { colourOf, type Scale } from "./scale";
 import { instant, update } from "./state";
@@ -125,9 +125,9 @@ function row(feature: EntityFeature): HTMLElement {
   return h("tr", { "data-id": feature.id },
     h("th", { scope: "row" }, h("button", { type: "button", class: "row-button", id: `row-${feature.id}`, onclick: () => update({ entity: feature.id }) }, p.name || feature.id)),
     h("td", { class: "col-value" }, valueCell(value)),
-    h("td", {}, formatInstant(Date.parse(p.observed_at))),
+    h("td", {}, formatShort(Date.parse(p.observed_at))),
     h("td", {}, h("span", { class: "state" }, h("span", { class: `dot dot-${p.freshness}`, "aria-hidden": "true" }), t(p.freshness))),
-    h("td", {}, formatQuality(p.quality)));
+    h("td", { class: "col-quality" }, formatQuality(p.quality)));
 }
 
 function valueCell(value: unknown): HTMLElement {

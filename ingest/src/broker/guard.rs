@@ -76,8 +76,8 @@ mod tests {
 
     #[test]
     fn the_map_is_bounded_and_a_v6_network_is_one_address() {
-        let guard = LoginGuard::new(1, Duration::from_secs(60));
-        for i in 0..10_000_u32 {
+        let guard = LoginGuard::new(1, Duration::from_secs(3_600));
+        for i in 0..ADDRESSES_MAX as u32 + 100 {
             guard.failed(IpAddr::V4(i.into()));
         }
         assert_eq!(guard.seen.lock().len(), ADDRESSES_MAX);

@@ -35,7 +35,7 @@ pub(crate) fn any_filter() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
     fn matching_equals_the_naive_rule(filter in any_filter(), topic in any_topic()) {

@@ -174,7 +174,7 @@ async fn parameters_and_transactions_work() {
     let found = client
         .prepared("SELECT value FROM level WHERE value > $1 AND entity_id <> $2 ORDER BY value", &["10.5", "urn:ngsi-ld:L:bologna:3"])
         .await;
-    assert_eq!(cells(&found), ["20"]);
+    assert_eq!(cells(&found), ["20.0"]);
     let past = client.prepared("SELECT count(*) FROM level WHERE observed_at < $1", &["2026-01-01 00:00:01+00"]).await;
     assert_eq!(cells(&past), ["3"]);
     assert_eq!(client.ask("BEGIN").await.state, b'T');
@@ -231,7 +231,7 @@ async fn a_statement_can_be_cancelled_and_timed_out() {
     let limits = Limits { rows_max: usize::MAX, ..Limits::default() };
     let server = server(PostgresConfig { limits, ..PostgresConfig::default() }).await;
     let (mut client, hello) = Client::connect(&server, "root", "right").await;
-    let heavy = "SELECT count(*) FROM generate_series(1, 3000000) a(x), generate_series(1, 3000000) b(y) WHERE (x * y) % 7 = 3";
+    let heavy = "SELECT count(*) FROM generate_series(1, 1000000000000) a(x) WHERE x % 7 = 9";
     client.ask("SET statement_timeout = '300ms'").await;
     let late = client.ask(heavy).await;
     assert_eq!(late.error[&'C'], "57014");

@@ -180,7 +180,7 @@ async fn errors_point_at_the_place_and_suggest_a_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_end_a_statement() {
     let city = city().await;
-    let heavy = "SELECT count(*) FROM generate_series(1, 3000000) a(x), generate_series(1, 3000000) b(y) WHERE (x * y) % 7 = 3";
+    let heavy = "SELECT count(*) FROM generate_series(1, 1000000000000) a(x) WHERE x % 7 = 9";
     let run = async |sql: &str, limits: Limits| {
         let request = QueryRequest { limits, ..QueryRequest::new(sql, Access::admin()) };
         city.lake.query(request).await?.collect().await
@@ -193,7 +193,7 @@ async fn limits_end_a_statement() {
     assert!(matches!(&e, LakehouseError::Limit(m) if m.contains("100 rows")), "{e:?}");
     assert_eq!(run("SELECT * FROM generate_series(1, 100)", few).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 100);
     let tight = Limits { memory_bytes: 1 << 20, ..Limits::default() };
-    let e = run("SELECT count(*) FROM generate_series(1, 2000000) a(x) JOIN generate_series(1, 2000000) b(y) ON x = y", tight)
+    let e = run("SELECT count(*) FROM generate_series(1, 500000) a(x) JOIN generate_series(1, 500000) b(y) ON x = y", tight)
         .await
         .unwrap_err();
     assert!(matches!(&e, LakehouseError::Limit(m) if m.contains("memory")), "{e:?}");

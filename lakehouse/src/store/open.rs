@@ -99,6 +99,9 @@ impl Store {
         if !self.config.compact_interval.is_zero() {
             handle.spawn(compact_loop(Arc::downgrade(self), self.config.compact_interval));
         }
+        if !self.config.vacuum_interval.is_zero() {
+            handle.spawn(vacuum_loop(Arc::downgrade(self), self.config.vacuum_interval));
+        }
     }
 }
 
@@ -106,9 +109,7 @@ impl Store {
 async fn flush_loop(store: Weak<Store>, wanted: Arc<Notify>, interval: Duration) {
     // A store that only flushes on demand still looks up now and then, to end with it.
     let pause = if interval.is_zero() { Duration::from_secs(3_600) } else { interval };
-    let mut ticks = tokio::time::interval(pause);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    ticks.tick().await;
+    let mut ticks = ticks(pause).await;
     loop {
         let on_demand = tokio::select! {
             () = wanted.notified() => true,
@@ -123,15 +124,32 @@ async fn flush_loop(store: Weak<Store>, wanted: Arc<Notify>, interval: Duration)
     }
 }
 
-async fn compact_loop(store: Weak<Store>, interval: Duration) {
+/// Ticks that do not pile up; the first comes after one interval.
+async fn ticks(interval: Duration) -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;
+    ticks
+}
+
+async fn compact_loop(store: Weak<Store>, interval: Duration) {
+    let mut ticks = ticks(interval).await;
     loop {
         ticks.tick().await;
         let Some(store) = store.upgrade() else { return };
         if let Err(error) = store.compact_now(crate::CompactBudget::default()).await {
             tracing::error!(%error, "compaction failed; it will be tried again");
+        }
+    }
+}
+
+async fn vacuum_loop(store: Weak<Store>, interval: Duration) {
+    let mut ticks = ticks(interval).await;
+    loop {
+        ticks.tick().await;
+        let Some(store) = store.upgrade() else { return };
+        if let Err(error) = store.vacuum_now(store.config.vacuum_retain).await {
+            tracing::error!(%error, "vacuum failed; it will be tried again");
         }
     }
 }

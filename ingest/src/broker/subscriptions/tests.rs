@@ -9,7 +9,7 @@ fn entry(id: u64) -> Entry {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn the_tree_finds_what_the_filters_match_one_by_one(

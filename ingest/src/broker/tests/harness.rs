@@ -32,9 +32,9 @@ impl TestDoor {
 impl Door for TestDoor {
     fn submit(&self, group: Group) -> BoxFuture<'_, Result<Durable, IngestError>> {
         let (answer, durable) = oneshot::channel();
-        self.0.send((group, answer)).expect("the test holds the other end");
+        let sent = self.0.send((group, answer)).map_err(|_| IngestError::Stopped);
         let durable: Durable = Box::pin(async { durable.await.unwrap_or(Err(IngestError::Stopped)) });
-        Box::pin(async { Ok(durable) })
+        Box::pin(async { sent.map(|()| durable) })
     }
 }
 

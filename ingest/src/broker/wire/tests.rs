@@ -75,7 +75,7 @@ fn read_all(stream: &[u8], cuts: &[usize], version: Version) -> Vec<Message> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn a_stream_gives_the_same_messages_however_it_is_cut(
