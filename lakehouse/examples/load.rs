@@ -1,4 +1,4 @@
-//! Measures the storage half: `cargo run --release -p lakehouse --example load -- [rows] [rows per frame] [frames in flight]`.
+//! Measures the storage half: `cargo run --release -p lakehouse --example load -- [rows] [rows per frame] [frames in flight] [directory to keep]`.
 //!
 //! Appends air quality rows of 2,000 sensors, one reading per second each, then flushes, compacts and opens again.
 //! Prints rows per second, CPU seconds (user and system, of the whole process), and bytes per row.
@@ -56,7 +56,8 @@ fn cpu_seconds() -> f64 {
 async fn main() -> Result<(), LakehouseError> {
     let arg = |n: usize, default: usize| std::env::args().nth(n).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (total, per_frame, in_flight) = (arg(1, 5_000_000), arg(2, 500), arg(3, 64));
-    let dir = std::env::temp_dir().join(format!("portico-load-{}", std::process::id()));
+    let keep = std::env::args().nth(4).map(std::path::PathBuf::from);
+    let dir = keep.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("portico-load-{}", std::process::id())));
     let contracts = Contracts::builtin().map_err(|e| LakehouseError::Internal(e.to_string()))?;
     let table = TableRef::parse("bologna.air_quality").map_err(|e| LakehouseError::Internal(e.to_string()))?;
     let config = || {
@@ -107,5 +108,8 @@ async fn main() -> Result<(), LakehouseError> {
     let lake = Lakehouse::open(config(), contracts, Arc::new(SystemClock)).await?;
     println!("open: {:.3} s, {} rows", step.elapsed().as_secs_f64(), lake.pin()[&table].row_count());
     drop(lake);
+    if keep.is_some() {
+        return Ok(());
+    }
     std::fs::remove_dir_all(&dir).map_err(|e| LakehouseError::Internal(e.to_string()))
 }

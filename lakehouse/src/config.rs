@@ -19,6 +19,8 @@ pub struct LakehouseConfig {
     /// Holds `log/`, `state/`, `LOCK` and, by default, `tables/`.
     pub data_dir: PathBuf,
     pub object_store: ObjectStoreConfig,
+    /// The city's own tenant: it exists before its first row, and an administrator's table without a schema is looked up in it.
+    pub home: Option<schemas::Tenant>,
     /// Tables that exist, though empty, before their first row.
     pub tables: Vec<schemas::TableRef>,
     /// Hot rows are flushed at least this often. Zero: only on request, on size and at shutdown.
@@ -59,6 +61,7 @@ impl LakehouseConfig {
         Self {
             data_dir: data_dir.into(),
             object_store: ObjectStoreConfig::Local,
+            home: None,
             tables: Vec::new(),
             flush_interval: Duration::from_secs(60),
             hot_bytes_max: 128 << 20,

@@ -78,6 +78,11 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
+    /// The tenant that exists before its first row, and that a table without a schema belongs to.
+    pub(crate) fn home(&self) -> Option<&str> {
+        self.config.home.as_ref().map(schemas::Tenant::as_str)
+    }
+
     /// One consistent view of all tables: a frame is in all of them or in none (LH-1).
     #[must_use]
     pub(crate) fn pin(&self) -> Arc<Views> {

@@ -56,7 +56,7 @@ fn sql_that_is_wrong_says_where_and_what_was_meant() -> Result<()> {
         ("SELECT laq FROM bologna.noise", "laeq"),
         ("SELEC 1", "line"),
         ("DROP TABLE bologna.noise", "read"),
-        ("SELECT count(*) FROM bologna.noise VERSION AS OF 99", "version"),
+        ("SELECT count(*) FROM bologna.noise VERSION AS OF 99", "exist"),
     ] {
         let answer = portico.post("/api/sql", "text/plain", sql.as_bytes())?;
         ensure!((400..500).contains(&answer.status), "{sql}: {} {}", answer.status, answer.text());

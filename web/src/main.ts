@@ -107,14 +107,15 @@ async function paint(): Promise<void> {
   try {
     const past = pastSample(product, field, signal);
     const present = (await cells(product, field, SCALE_RESOLUTION, null, signal)).cells;
-    const early = setTimeout(() => show(present), SCALE_WAIT_MS);
     const show = (found: Cell[]): void => {
+      if (signal.aborted) return;
       aggregates = { of, cells: found };
       drawScale();
     };
+    const early = setTimeout(() => show(present), SCALE_WAIT_MS);
     const day = [...present, ...(await past)];
     clearTimeout(early);
-    if (!signal.aborted) show(day);
+    show(day);
   } catch (cause) {
     if (cause instanceof ApiError) showFailure(cause.status, cause.message, () => void reload());
   }

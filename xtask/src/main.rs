@@ -14,7 +14,17 @@ const USAGE: &str = "cargo xtask <command>
   test    installs what the tests need, then runs every one of them
   gen     writes the generated files: contracts, settings";
 
-fn main() -> Result<()> {
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let root = root()?;
     match std::env::args().nth(1).as_deref() {
         Some("tidy") => tidy::run(&root),

@@ -192,10 +192,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if settled.is_ready() || (was_full && self.out.len() < OUT_HIGH) {
             return Poll::Ready(Ok(()));
         }
-        if self.has_room() && self.packets.is_empty() {
-            if let Poll::Ready(read) = self.poll_read(cx) {
-                return Poll::Ready(read);
-            }
+        if self.has_room()
+            && self.packets.is_empty()
+            && let Poll::Ready(read) = self.poll_read(cx)
+        {
+            return Poll::Ready(read);
         }
         self.poll_timer(cx)
     }

@@ -64,7 +64,8 @@ impl Entities {
     }
 }
 
-const CELLS: usize = 4_096;
+/// 24 bytes each; a power of two, of which the top 16 bits of a hash choose one.
+const CELLS: usize = 65_536;
 
 /// H3 cells of recent positions. A cell costs half a microsecond to compute, and most sensors do not move.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl Default for Cells {
 impl Cells {
     pub(super) fn cell(&mut self, position: Position) -> i64 {
         let mixed = (position.lon.to_bits() ^ position.lat.to_bits().rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let entry = &mut self.0[(mixed >> 52) as usize % CELLS];
+        let entry = &mut self.0[(mixed >> 48) as usize];
         if entry.0 != position {
             *entry = (position, position.cell().0);
         }

@@ -68,10 +68,12 @@ impl Door {
         let mut out: Vec<String> = match &self.access.tenants {
             Tenants::Only(list) => list.iter().map(|t| t.as_str().to_owned()).collect(),
             Tenants::All => {
-                let mut all: Vec<_> = views.keys().map(|t| t.tenant.as_str().to_owned()).filter(|t| t != ops::TENANT).collect();
-                all.sort_unstable();
-                all.dedup();
-                all
+                let home = self.store.home();
+                let mut rest: Vec<&str> =
+                    views.keys().map(|t| t.tenant.as_str()).filter(|t| *t != ops::TENANT && Some(*t) != home).collect();
+                rest.sort_unstable();
+                rest.dedup();
+                home.into_iter().chain(rest).map(str::to_owned).collect()
             }
         };
         if self.access.ops {
@@ -91,14 +93,18 @@ impl Door {
         tenant && self.access.products.as_ref().is_none_or(|p| p.contains(&table.product))
     }
 
-    /// Tables of `views` that the caller sees, and those of `ops` even when they are empty.
+    /// Tables that the caller sees: every declared product of a known tenant, and those of `ops`, even when they are empty.
     pub(crate) fn tables(&self, views: &Views, schema: &str) -> Vec<String> {
         let mut out: Vec<String> = if schema == ops::TENANT {
             OpsTable::ALL.iter().map(|t| t.table()).filter(|t| self.sees(t)).map(|t| t.product.as_str().to_owned()).collect()
         } else {
-            views.keys().filter(|t| t.tenant.as_str() == schema && self.sees(t)).map(|t| t.product.as_str().to_owned()).collect()
+            let declared = Tenant::new(schema).ok().filter(|_| self.schemas(views).iter().any(|s| s == schema));
+            let declared = declared.iter().flat_map(|t| self.contracts.iter().map(|c| TableRef::new(t.clone(), c.product.clone())));
+            let stored = views.keys().filter(|t| t.tenant.as_str() == schema).cloned();
+            stored.chain(declared).filter(|t| self.sees(t)).map(|t| t.product.as_str().to_owned()).collect()
         };
         out.sort_unstable();
+        out.dedup();
         out
     }
 

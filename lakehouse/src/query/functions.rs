@@ -1,6 +1,7 @@
 //! Functions that SQL has here beyond DataFusion's: H3 cells, buckets of local time, and what PostgreSQL clients ask for.
 
 mod h3;
+mod regtype;
 mod time_bucket;
 
 use arrow_array::{ArrayRef, ListArray, StringArray};
@@ -22,6 +23,7 @@ pub(super) fn register(context: &SessionContext) {
         context.register_udf(f);
     }
     context.register_udf(time_bucket::function());
+    context.register_udf(regtype::function());
     context.register_udf(constant("version", VERSION));
 }
 

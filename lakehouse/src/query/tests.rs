@@ -193,9 +193,8 @@ async fn limits_end_a_statement() {
     assert!(matches!(&e, LakehouseError::Limit(m) if m.contains("100 rows")), "{e:?}");
     assert_eq!(run("SELECT * FROM generate_series(1, 100)", few).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 100);
     let tight = Limits { memory_bytes: 1 << 20, ..Limits::default() };
-    let e = run("SELECT count(*) FROM generate_series(1, 500000) a(x) JOIN generate_series(1, 500000) b(y) ON x = y", tight)
-        .await
-        .unwrap_err();
+    let e =
+        run("SELECT count(*) FROM generate_series(1, 500000) a(x) JOIN generate_series(1, 500000) b(y) ON x = y", tight).await.unwrap_err();
     assert!(matches!(&e, LakehouseError::Limit(m) if m.contains("memory")), "{e:?}");
 }
 

@@ -13,6 +13,7 @@ const VACUUM_EVERY: Duration = Duration::from_secs(3_600);
 
 pub(super) fn lakehouse_config(config: &Config) -> Result<LakehouseConfig> {
     let mut out = LakehouseConfig::new(&config.data.dir);
+    out.home = Some(schemas::Tenant::new(&config.city.tenant)?);
     out.flush_interval = Duration::from_secs(config.lake.flush_secs);
     out.hot_bytes_max = usize::try_from(config.lake.hot_mib_max << 20)?;
     out.compact_interval = Duration::from_secs(config.lake.compact_secs);

@@ -5,6 +5,7 @@ use crate::broker::{Broker, BrokerConfig};
 use crate::{Door, Durable, Group, IngestError};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use schemas::SystemClock;
 use std::{process::Stdio, sync::Arc};
 use tokio::{
@@ -71,6 +72,39 @@ async fn mosquitto_pub_and_sub_work_in_both_versions_and_every_qos() {
             assert_eq!(broker.stats().connections, 0);
         }
     }
+}
+
+/// A certificate for 127.0.0.1 that lives in `dir`, by the `openssl` program.
+async fn certificate(openssl: &str, dir: &std::path::Path) -> tokio_rustls::TlsAcceptor {
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    let mut command = Command::new(openssl);
+    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
+    command.args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    command.arg("-keyout").arg(&key).arg("-out").arg(&cert);
+    assert!(command.output().await.unwrap().status.success());
+    let chain = CertificateDer::pem_file_iter(&cert).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(&key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap()).into()
+}
+
+#[tokio::test]
+async fn mosquitto_pub_sends_over_tls() {
+    let (Some(publisher), Some(openssl)) = (peer_program("mosquitto_pub"), peer_program("openssl")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let tls = certificate(&openssl, dir.path()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let door = Arc::new(Memory::default());
+    let broker = Broker::new(BrokerConfig::default(), Arc::clone(&door) as Arc<dyn Door>, Arc::new(TestAccess), Arc::new(SystemClock));
+    tokio::spawn(async move { broker.serve(listener, Some(tls), CancellationToken::new()).await });
+    let mut publishing =
+        client(&publisher, "mqttv5", "1", port).arg("-l").arg("--cafile").arg(dir.path().join("cert.pem")).spawn().unwrap();
+    let lines: Vec<String> = (0..500).map(|i| format!("message {i}")).collect();
+    publishing.stdin.take().unwrap().write_all((lines.join("\n") + "\n").as_bytes()).await.unwrap();
+    assert!(publishing.wait().await.unwrap().success());
+    assert_eq!(*door.0.lock(), lines);
 }
 
 #[tokio::test]
