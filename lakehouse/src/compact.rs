@@ -3,6 +3,7 @@
 use crate::{
     DataFile, LakehouseError, TableView,
     delta::{Change, NewFile},
+    flush::NEW_DATE_LEVELS,
     merge::merge,
     parquet_file::file_schema,
     store::Store,
@@ -117,7 +118,7 @@ impl Store {
 
     async fn commit_compaction(&self, table: &TableRef, new: &[NewFile], inputs: &[DataFile]) -> Result<(), LakehouseError> {
         let paths: Vec<_> = new.iter().map(|n| n.file.path.clone()).collect();
-        self.root.sync(&paths).await?;
+        self.root.sync(&paths, NEW_DATE_LEVELS).await?;
         self.commit(table, Change::Compact, (new, inputs)).await.map(|_| ())
     }
 }

@@ -24,6 +24,9 @@ use std::{collections::HashMap, sync::Arc};
 /// The application whose transaction version is the log position up to which a table holds every frame (LH-2).
 const APP_ID: &str = "portico-log";
 
+/// Directories that a first commit may have made: the log's, the table's, the tenant's, and the root that names the tenant.
+const NEW_TABLE_LEVELS: usize = 4;
+
 /// A stored file that no version names yet.
 #[derive(Debug, Clone)]
 pub(crate) struct NewFile {
@@ -78,7 +81,7 @@ impl DeltaLog {
         let commit = CommitBuilder::default().with_actions(actions).build(None, Arc::clone(&log_store), operation);
         let done = commit.await.map_err(LakehouseError::delta(table, "creating"))?;
         let out = Self { table: table.clone(), log_store, state: done.snapshot(), files: Vec::new() };
-        root.sync(&[out.commit_path(0)]).await?;
+        root.sync(&[out.commit_path(0)], NEW_TABLE_LEVELS).await?;
         Ok(out)
     }
 
@@ -137,7 +140,7 @@ impl DeltaLog {
             .map_err(LakehouseError::delta(&self.table, "committing"))?;
         let (version, checkpointed) = (done.version(), done.metrics.new_checkpoint_created);
         self.state = done.snapshot();
-        root.sync(&[self.commit_path(version)]).await?;
+        root.sync(&[self.commit_path(version)], 1).await?;
         if checkpointed {
             self.sync_checkpoint(root).await?;
         }
@@ -211,7 +214,7 @@ impl DeltaLog {
         let entries: Vec<_> = root.store.list(Some(&dir)).try_collect().await.map_err(LakehouseError::store(format!("listing {dir}")))?;
         let own = |p: &Path| p.filename().is_some_and(|f| f.starts_with(&prefix) || f == "_last_checkpoint");
         let paths: Vec<Path> = entries.into_iter().map(|e| e.location).filter(own).collect();
-        root.sync(&paths).await
+        root.sync(&paths, 1).await
     }
 
     fn commit_path(&self, version: u64) -> Path {

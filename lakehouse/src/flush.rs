@@ -20,6 +20,9 @@ use std::sync::{Arc, atomic::Ordering};
 /// Rows gathered at once: bounds the memory of a flush beside the hot rows.
 const GATHER_ROWS: usize = 65_536;
 
+/// Directories that a file may have made: its date's, and the table's that names the date.
+pub(crate) const NEW_DATE_LEVELS: usize = 2;
+
 impl Store {
     /// Puts every frame that is visible now into files. Returns the position up to which all tables are in files.
     pub(crate) async fn flush_now(self: &Arc<Self>) -> Result<LogPosition, LakehouseError> {
@@ -81,7 +84,7 @@ impl Store {
 
     async fn commit_flush(&self, table: &TableRef, position: LogPosition, new: &[NewFile]) -> Result<(), LakehouseError> {
         let paths: Vec<Path> = new.iter().map(|n| n.file.path.clone()).collect();
-        self.root.sync(&paths).await?;
+        self.root.sync(&paths, NEW_DATE_LEVELS).await?;
         self.commit(table, Change::Flush(position), (new, &[])).await.map(|_| ())
     }
 

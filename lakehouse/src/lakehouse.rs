@@ -41,6 +41,11 @@ impl Lakehouse {
         self.store.subscribe()
     }
 
+    /// Says who answers for the tables of newest rows; the first call counts.
+    pub fn serve_latest(&self, rows: Arc<dyn crate::LatestRows>) {
+        self.store.latest.set(rows).ok();
+    }
+
     /// Position of the last visible frame; 0 when there is none.
     #[must_use]
     pub fn position(&self) -> LogPosition {

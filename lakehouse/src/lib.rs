@@ -41,4 +41,4 @@ pub use read::Tail;
 pub use state::Hold;
 pub use store::{StoreStats, Subscription, TableStats};
 pub use vacuum::VacuumReport;
-pub use view::{DataFile, FileStats, Range, TableView, VersionInfo, Views};
+pub use view::{DataFile, FileStats, LATEST, LatestRows, Range, TableView, VersionInfo, Views};

@@ -92,16 +92,17 @@ impl Root {
         Ok(out)
     }
 
-    /// Makes written objects durable. An object store that is not a directory has done so when `put` returned.
-    pub(crate) async fn sync(&self, paths: &[Path]) -> Result<(), LakehouseError> {
+    /// Makes written objects durable, and the entries of so many directories above them: 1 for a file in an old directory,
+    /// more when directories may be new. An object store that is not a directory has done so when `put` returned.
+    pub(crate) async fn sync(&self, paths: &[Path], levels: usize) -> Result<(), LakehouseError> {
         let Some(dir) = self.dir.clone() else { return Ok(()) };
         let files: Vec<PathBuf> = paths.iter().map(|p| dir.join(p.as_ref())).collect();
         let work = move || {
             let mut dirs = BTreeSet::new();
             for file in &files {
                 std::fs::File::open(file)?.sync_all()?;
-                // A new table or partition also made its parents.
-                dirs.extend(file.ancestors().skip(1).take_while(|d| d.starts_with(&dir)).map(std::path::Path::to_owned));
+                let above = file.ancestors().skip(1).take(levels).take_while(|d| d.starts_with(&dir));
+                dirs.extend(above.map(std::path::Path::to_owned));
             }
             dirs.iter().try_for_each(|d| std::fs::File::open(d)?.sync_all())
         };

@@ -64,6 +64,7 @@ pub(crate) struct Store {
     pub(crate) file_serial: AtomicU64,
     /// Random: tells the files of this process from those of others on the same object store.
     pub(crate) instance: u64,
+    pub(crate) latest: std::sync::OnceLock<Arc<dyn crate::LatestRows>>,
     encoder: Encoder,
     slots: Mutex<HashMap<TableRef, Slot>>,
     flush_wanted: Arc<Notify>,

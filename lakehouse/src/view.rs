@@ -35,6 +35,15 @@ impl TableView {
     }
 }
 
+/// Who knows the newest row of every entity; makes the tables `<product>_latest` (suffix [`LATEST`]).
+pub trait LatestRows: Send + Sync + 'static {
+    /// One row per entity of the table, with its stored schema; `None` when nothing is known of it.
+    fn rows(&self, table: &TableRef) -> Option<RecordBatch>;
+}
+
+/// What the name of a product is followed by in the name of its table of newest rows.
+pub const LATEST: &str = "_latest";
+
 /// One live Parquet file of one date.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataFile {

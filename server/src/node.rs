@@ -106,6 +106,7 @@ impl Parts {
         let contracts = contracts(config)?;
         let lakehouse = open_lakehouse(config, &contracts, Arc::clone(&clock)).await?;
         let feed = TwinFeed::open(&lakehouse, &contracts, &config.state_dir()).await?;
+        lakehouse.serve_latest(Arc::clone(&feed) as Arc<dyn lakehouse::LatestRows>);
         upkeep::follow(&lakehouse, &feed, tasks);
         let users = Door(Arc::new(Users::open(&config.state_dir(), Arc::clone(&clock))?));
         let sink = Arc::new(LakeSink(lakehouse.clone()));
@@ -228,6 +229,7 @@ impl Node {
 fn api_config(config: &Config, tls: bool) -> ApiConfig {
     let mut out = ApiConfig { tls, metrics: MetricsAccess::Loopback, ..ApiConfig::default() };
     out.limits.ingest_inflated_bytes_max = usize::try_from(config.http.body_bytes_max).unwrap_or(usize::MAX);
+    out.limits.ingest_bytes_max = out.limits.ingest_inflated_bytes_max;
     out.limits.sql_export_rows_max = usize::try_from(config.sql.rows_max).unwrap_or(usize::MAX);
     out.limits.sql_timeout = std::time::Duration::from_secs(config.sql.timeout_secs);
     out

@@ -3,6 +3,7 @@
 mod access;
 mod city;
 mod feed;
+mod latest;
 mod sink;
 
 pub use access::{Door, publisher};

@@ -17,7 +17,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def binary():
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", pathlib.Path.home() / ".cache/portico-target"))
-    path = pathlib.Path(os.environ.get("PORTICO_BIN", target / "release/portico"))
+    path = pathlib.Path(os.environ.get("BENCH_PORTICO", target / "release/portico"))
     if not path.is_file():
         raise SystemExit(f"{path} is absent: cargo build --release --bin portico")
     return str(path)

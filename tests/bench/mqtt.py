@@ -58,8 +58,8 @@ def main():
             ours = statistics.median(rates["portico (durable)"])
             print(f"  ratio to mosquitto {ours / statistics.median(rates['mosquitto (not durable)']):.2f}, to the ceiling {ours / statistics.median(rates['fdatasync ceiling']):.2f}")
         start = time.perf_counter()
-        stored = portico.sql("SELECT count(*) FROM bologna.noise")
-        print(f"\nrows in SQL after the last acknowledgement: {stored[0]}, asked in {time.perf_counter() - start:.2f} s")
+        stored = portico.sql("SELECT count(*), (SELECT sum(quarantined) FROM ops.ledger) FROM bologna.noise")
+        print(f"\nrows and quarantined messages in SQL after the last acknowledgement: {stored[0]}, asked in {time.perf_counter() - start:.2f} s")
     finally:
         portico.stop()
         portico.remove()

@@ -132,7 +132,7 @@ def main():
     p.add_argument("--run", type=int, default=0, help="moves the observations in time, so that runs do not repeat each other")
     p.add_argument("--seconds-max", type=float, default=120)
     args = p.parse_args()
-    base_ms = 1_700_000_000_000 + args.run * 10_000_000_000
+    base_ms = 1_700_000_000_000 + args.run * 20_000_000
     per = args.messages // args.connections
     conns = [Connection(args, i, per, base_ms) for i in range(args.connections)]
     seconds = run(conns, args.seconds_max)

@@ -1,7 +1,7 @@
 //! What one caller sees of one pin: the catalogue `portico`, its tenants as schemas, and the tables behind special names.
 
 use super::{Access, Tenants, engine::Statics, parse::AT, session::CATALOG, table::LogTable};
-use crate::{LakehouseError, TableView, Views, store::Store};
+use crate::{LATEST, LakehouseError, TableView, Views, store::Store};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
@@ -90,7 +90,8 @@ impl Door {
             Tenants::All => true,
             Tenants::Only(list) => list.contains(&table.tenant),
         };
-        tenant && self.access.products.as_ref().is_none_or(|p| p.contains(&table.product))
+        let product = table.product.as_str().strip_suffix(LATEST).unwrap_or(table.product.as_str());
+        tenant && self.access.products.as_ref().is_none_or(|p| p.iter().any(|p| p.as_str() == product))
     }
 
     /// Tables that the caller sees: every declared product of a known tenant, and those of `ops`, even when they are empty.
@@ -117,9 +118,22 @@ impl Door {
         if let Some(view) = views.get(&table) {
             return Some(Arc::clone(view));
         }
+        if let Some(view) = self.newest_rows(&table) {
+            return Some(view);
+        }
         let schema = self.contracts.stored_schema(&table)?;
         let (files, hot, object_store) = (Arc::default(), Arc::default(), Arc::new(InMemory::new()));
         Some(Arc::new(TableView { table, schema, version: -1, files, hot, object_store }))
+    }
+
+    /// `air_quality_latest`: one row per entity, from whoever keeps them.
+    fn newest_rows(&self, table: &TableRef) -> Option<Arc<TableView>> {
+        let product = ProductId::new(table.product.as_str().strip_suffix(LATEST)?).ok()?;
+        let whole = TableRef::new(table.tenant.clone(), product);
+        let schema = self.contracts.stored_schema(&whole).filter(|_| self.sees(&whole))?;
+        let hot = Arc::new(vec![self.store.latest.get()?.rows(&whole)?]);
+        let object_store = Arc::new(InMemory::new());
+        Some(Arc::new(TableView { table: table.clone(), schema, version: -1, files: Arc::default(), hot, object_store }))
     }
 
     /// The conditions under which the caller sees a row.

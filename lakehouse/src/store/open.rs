@@ -71,6 +71,7 @@ impl Store {
         let log = Log::start(&config, Arc::clone(&hot), log_dir, recovered, next)?;
         let instance = std::hash::RandomState::new().hash_one(std::process::id());
         let store = Arc::new(Self {
+            latest: std::sync::OnceLock::new(),
             encoder: Encoder::new(contracts.clone()),
             config,
             contracts,

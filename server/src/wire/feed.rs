@@ -7,6 +7,7 @@ use lakehouse::Lakehouse;
 use parking_lot::{Mutex, RwLock};
 use schemas::{Contracts, Frame, LogPosition, TableRef, ops};
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -23,6 +24,7 @@ pub struct TwinFeed {
     now: RwLock<Twin>,
     changes: broadcast::Sender<Arc<ChangeBatch>>,
     file: PathBuf,
+    pub(super) latest: Mutex<HashMap<TableRef, super::latest::Cached>>,
 }
 
 impl TwinFeed {
@@ -34,7 +36,7 @@ impl TwinFeed {
         let position = catch_up(lakehouse, &mut host).await?;
         tracing::info!(from, position, entities = host.snapshot().len(), "twin is current");
         let now = RwLock::new(host.snapshot());
-        Ok(Arc::new(Self { host: Mutex::new(host), now, changes: broadcast::channel(CHANGES_KEPT).0, file }))
+        Ok(Arc::new(Self { host: Mutex::new(host), now, changes: broadcast::channel(CHANGES_KEPT).0, file, latest: Mutex::default() }))
     }
 
     /// Folds one frame. Called in log order.

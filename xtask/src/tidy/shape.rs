@@ -34,7 +34,8 @@ pub(super) fn check(path: &Path, text: &str) -> Vec<String> {
 
 fn is_test(path: &Path) -> bool {
     path.components().any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "it" | "fuzz" | "benches" | "bench")))
-        || path.ends_with("tests.rs") || path.ends_with("testing.rs")
+        || path.ends_with("tests.rs")
+        || path.ends_with("testing.rs")
 }
 
 fn words(path: &Path, text: &str) -> Vec<String> {
@@ -79,7 +80,8 @@ fn functions(text: &str) -> Vec<Function> {
         ];
         let Some(start) = starts.iter().find(|s| code.starts_with(**s)) else { continue };
         let name = code[start.len()..].split(['(', '<']).next().unwrap_or_default().to_owned();
-        let declared_only = lines[n..].iter().map(|l| l.trim_end()).find(|l| l.ends_with(['{', '}', ';'])).is_some_and(|l| l.ends_with(';'));
+        let declared_only =
+            lines[n..].iter().map(|l| l.trim_end()).find(|l| l.ends_with(['{', '}', ';'])).is_some_and(|l| l.ends_with(';'));
         if declared_only {
             continue;
         }
