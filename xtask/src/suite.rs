@@ -22,7 +22,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 /// Rewrites `docs/CONFIGURATION.md` from the declared settings.
 pub(crate) fn bless_settings(root: &Path) -> Result<()> {
     let target = target_dir(root);
-    let status = Command::new("cargo")
+    let status = plain_cargo()
         .args(["test", "-p", "server", "--", "settings_reference_is_current"])
         .current_dir(root)
         .env("CARGO_TARGET_DIR", &target)
@@ -39,9 +39,23 @@ fn target_dir(root: &Path) -> PathBuf {
         .unwrap_or_else(|| root.join("target"))
 }
 
+/// Cargo as a shell would start it: what `cargo run` tells this program about its own package would make build scripts
+/// of dependencies run again, and everything above them compile again.
+fn plain_cargo() -> Command {
+    let mut command = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|n| {
+            n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_") || n.starts_with("CARGO_BIN_") || n == "CARGO_CRATE_NAME"
+        }) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 fn cargo(root: &Path, target: &Path, args: &[&str]) -> Result<()> {
     let python = target.join("test-python/bin/python");
-    let status = Command::new("cargo")
+    let status = plain_cargo()
         .args(args)
         .current_dir(root)
         .env("CARGO_TARGET_DIR", target)
