@@ -6,6 +6,7 @@
 
 mod errors;
 mod prepared;
+mod reflection;
 mod service;
 mod settings;
 mod startup;

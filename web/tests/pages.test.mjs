@@ -110,7 +110,7 @@ describe("the map page", () => {
     await page.keyboard.press("ArrowLeft");
     await asked;
     assert.ok(await page.isVisible("#past-band"));
-    assert.match(page.url(), /as_of=/);
+    await page.waitForFunction(() => location.hash.includes("as_of="));
     await page.click("#live");
     await page.waitForSelector("#past-band", { state: "hidden" });
     await page.waitForFunction(() => !location.hash.includes("as_of"));

@@ -3,7 +3,7 @@
 use super::{
     errors::{error, to_postgres},
     prepared::{Parameter, Prepared, parameters},
-    settings,
+    reflection, settings,
     startup::Connection,
 };
 use crate::{
@@ -219,7 +219,7 @@ impl QueryParser for Service {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        self.prepare(client, sql).await
+        self.prepare(client, &reflection::simplified(sql)).await
     }
 
     fn get_parameter_types(&self, statement: &Prepared) -> PgWireResult<Vec<Type>> {

@@ -3,11 +3,14 @@
 use super::Parts;
 use crate::{config::Config, wire::TwinFeed};
 use anyhow::{Context as _, Result};
+use futures::FutureExt as _;
 use ingest::IngestConfig;
 use lakehouse::{Lakehouse, LakehouseConfig, ObjectStoreConfig};
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// Frames folded between two snapshots of the twin when the log is ahead of it.
+const FRAMES_PER_SNAPSHOT: usize = 64;
 const SAVE_TWIN_EVERY: Duration = Duration::from_secs(60);
 const VACUUM_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -16,6 +19,8 @@ pub(super) fn lakehouse_config(config: &Config) -> Result<LakehouseConfig> {
     out.home = Some(schemas::Tenant::new(&config.city.tenant)?);
     out.flush_interval = Duration::from_secs(config.lake.flush_secs);
     out.hot_bytes_max = usize::try_from(config.lake.hot_mib_max << 20)?;
+    // The vacuum below knows the setting of how long old versions stay readable.
+    out.vacuum_interval = Duration::ZERO;
     out.compact_interval = Duration::from_secs(config.lake.compact_secs);
     if !config.data.store.is_empty() {
         let options = std::env::vars().filter(|(k, _)| k.starts_with("AWS_")).map(|(k, v)| (k.to_lowercase(), v)).collect();
@@ -36,8 +41,15 @@ pub(super) fn ingest_config(config: &Config) -> IngestConfig {
 pub(super) fn follow(lakehouse: &Lakehouse, feed: &Arc<TwinFeed>, tasks: &TaskTracker) {
     let (mut frames, feed) = (lakehouse.subscribe(), Arc::clone(feed));
     tasks.spawn(async move {
-        while let Some((position, frame)) = frames.next().await {
-            feed.apply(position, &frame);
+        while let Some(first) = frames.next().await {
+            let mut ready = vec![first];
+            while ready.len() < FRAMES_PER_SNAPSHOT {
+                match frames.next().now_or_never().flatten() {
+                    Some(frame) => ready.push(frame),
+                    None => break,
+                }
+            }
+            feed.apply(&ready);
         }
     });
 }

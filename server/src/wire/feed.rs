@@ -39,15 +39,16 @@ impl TwinFeed {
         Ok(Arc::new(Self { host: Mutex::new(host), now, changes: broadcast::channel(CHANGES_KEPT).0, file, latest: Mutex::default() }))
     }
 
-    /// Folds one frame. Called in log order.
-    pub fn apply(&self, position: LogPosition, frame: &Frame) {
+    /// Folds frames in log order, then shares one snapshot of the result: a snapshot makes the next writes copy what they touch.
+    pub fn apply(&self, frames: &[(LogPosition, Arc<Frame>)]) {
         let mut host = self.host.lock();
-        let changes = host.apply(position, frame);
+        let batches: Vec<_> =
+            frames.iter().map(|(position, frame)| ChangeBatch { position: *position, changes: host.apply(*position, frame) }).collect();
         *self.now.write() = host.snapshot();
         drop(host);
-        if !changes.is_empty() {
+        for batch in batches.into_iter().filter(|b| !b.changes.is_empty()) {
             // No receiver is no error: nobody looks at the map.
-            self.changes.send(Arc::new(ChangeBatch { position, changes })).ok();
+            self.changes.send(Arc::new(batch)).ok();
         }
     }
 
