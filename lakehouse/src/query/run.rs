@@ -1,7 +1,12 @@
 //! Runs a statement on the engine's threads and hands its batches over, within its limits.
 
 use super::{
-    Limits, QueryStream, catalog::Door, engine::Engine, history, parse, parse::Parsed, pg_catalog::PgCatalog, session::Session,
+    Limits, QueryStream,
+    catalog::{Door, PgCatalog},
+    engine::Engine,
+    history, parse,
+    parse::Parsed,
+    session::Session,
     sql_error::from_datafusion,
 };
 use crate::LakehouseError;
