@@ -4,11 +4,13 @@
 //! through [`table`], and streams its result over a bounded channel. DataFusion stays inside this module.
 
 mod catalog;
+mod catalogue_sql;
 mod engine;
 mod functions;
 mod history;
 mod latest;
 mod parse;
+mod pg_catalog;
 mod prune;
 mod run;
 mod series;
@@ -18,10 +20,11 @@ mod table;
 
 pub use series::SeriesRequest;
 
-pub(crate) use catalog::{Door, PgCatalog};
+pub(crate) use catalog::Door;
 pub(crate) use engine::Engine;
 pub(crate) use history::history_schema;
 pub(crate) use parse::{Parsed, parse_statements};
+pub(crate) use pg_catalog::PgCatalog;
 pub(crate) use run::Job;
 
 use crate::{Lakehouse, LakehouseError};

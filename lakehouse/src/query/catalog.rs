@@ -1,6 +1,13 @@
 //! What one caller sees of one pin: the catalogue `portico`, its tenants as schemas, and the tables behind special names.
 
-use super::{Access, Tenants, engine::Statics, parse::AT, session::CATALOG, table::LogTable};
+use super::{
+    Access, Tenants,
+    engine::Statics,
+    parse::AT,
+    pg_catalog::{PgCatalog, Typed},
+    session::CATALOG,
+    table::LogTable,
+};
 use crate::{LATEST, LakehouseError, TableView, Views, store::Store};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
@@ -18,9 +25,6 @@ use futures::{FutureExt, future::BoxFuture};
 use object_store::memory::InMemory;
 use schemas::{Contracts, ProductId, TableRef, Tenant, Timestamp, ops, ops::OpsTable, row};
 use std::sync::Arc;
-
-/// `pg_catalog` of one caller. It hands out object identifiers, so a connection keeps one.
-pub(crate) type PgCatalog = PgCatalogSchemaProvider<Door, EmptyContextProvider>;
 
 /// The tables of the store, as one caller may see them.
 #[derive(Clone)]
@@ -180,7 +184,7 @@ impl CatalogProvider for Catalog {
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         if name == "pg_catalog" {
-            return Some(Arc::clone(&self.pg_catalog) as _);
+            return Some(Arc::new(Typed(Arc::clone(&self.pg_catalog))));
         }
         if !self.door.schemas(&self.views).iter().any(|s| s == name) {
             return None;
@@ -222,13 +226,30 @@ fn resolve<'a>(schema: &'a TenantSchema, name: &'a str) -> BoxFuture<'a, Result<
         match (kind, number.parse::<i64>()) {
             ("t", Ok(micros)) => schema.door.provider(view, Some(Timestamp(micros))).map(Some),
             ("v", Ok(version)) => {
-                let old = schema.door.store.view_at(&view.table, version).await.map_err(|e| DataFusionError::External(Box::new(e)))?;
+                let old = schema
+                    .door
+                    .store
+                    .view_at(&view.table, version)
+                    .await
+                    .map_err(|e| DataFusionError::External(Box::new(no_version(e, &view.table, version))))?;
                 schema.door.provider(old, None).map(Some)
             }
             _ => Ok(None),
         }
     }
     .boxed()
+}
+
+/// The caller sees the table; it is the version that is missing.
+fn no_version(e: LakehouseError, table: &TableRef, version: i64) -> LakehouseError {
+    match e {
+        LakehouseError::NotFound { .. } => LakehouseError::NotFound {
+            what: "version",
+            name: version.to_string(),
+            hint: format!(" in {table}; DESCRIBE HISTORY {table} lists the versions"),
+        },
+        other => other,
+    }
 }
 
 /// Answers `pg_catalog` from a fresh pin, so that a long connection sees new tables.

@@ -1,5 +1,6 @@
 //! Functions that SQL has here beyond DataFusion's: H3 cells, buckets of local time, and what PostgreSQL clients ask for.
 
+mod catalogue;
 mod h3;
 mod regtype;
 mod time_bucket;
@@ -19,7 +20,7 @@ const VERSION: &str = concat!("PostgreSQL 16.6 (Portico ", env!("CARGO_PKG_VERSI
 
 /// The functions that are the same for everybody.
 pub(super) fn register(context: &SessionContext) {
-    for f in h3::all() {
+    for f in h3::all().into_iter().chain(catalogue::all()) {
         context.register_udf(f);
     }
     context.register_udf(time_bucket::function());

@@ -1,5 +1,6 @@
 //! From text to statements: PostgreSQL's dialect, limits of size and depth, `AS OF`, and the list of what may run.
 
+use super::catalogue_sql;
 use crate::LakehouseError;
 use datafusion::sql::sqlparser::{
     ast::{Ident, ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, VisitMut, VisitorMut},
@@ -8,9 +9,8 @@ use datafusion::sql::sqlparser::{
     parser::{Parser, ParserError},
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word},
 };
-use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use schemas::Timestamp;
-use std::{ops::ControlFlow, sync::LazyLock};
+use std::ops::ControlFlow;
 
 /// Longest statement, in bytes.
 const TEXT_MAX: usize = 256 << 10;
@@ -20,8 +20,6 @@ const OPERATORS_MAX: usize = 2_000;
 const DEPTH_MAX: usize = 50;
 /// Stands between a table's name and its instant or version in the names that `AS OF` becomes.
 pub(super) const AT: char = '@';
-
-static COMPATIBLE: LazyLock<PostgresCompatibilityParser> = LazyLock::new(PostgresCompatibilityParser::new);
 
 /// A statement that may run.
 #[derive(Debug, Clone)]
@@ -56,8 +54,9 @@ pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Parsed>, LakehouseError>
         return Ok(vec![Parsed::History(name)]);
     }
     // Catalogue queries of psql and other tools need whole passages replaced, which costs the positions of errors.
-    if tokens.iter().any(|t| matches!(&t.token, Token::Word(w) if w.value.to_lowercase().starts_with("pg_"))) {
-        let list = COMPATIBLE.parse(sql).map_err(parse_error)?;
+    if tokens.iter().any(|t| matches!(&t.token, Token::Word(w) if w.value.to_lowercase().starts_with("pg_")))
+        && let Ok(Some(list)) = catalogue_sql::parse(sql)
+    {
         return Ok(list.into_iter().map(|s| Parsed::Plan(Box::new(s))).collect());
     }
     let mut parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(rewrite_as_of(tokens)?);
@@ -66,7 +65,7 @@ pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Parsed>, LakehouseError>
         .into_iter()
         .map(|mut statement| {
             let _ = VisitMut::visit(&mut statement, &mut AliasDated);
-            Parsed::Plan(Box::new(COMPATIBLE.rewrite(statement)))
+            Parsed::Plan(Box::new(catalogue_sql::rewrite(statement)))
         })
         .collect())
 }

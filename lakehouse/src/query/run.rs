@@ -1,12 +1,7 @@
 //! Runs a statement on the engine's threads and hands its batches over, within its limits.
 
 use super::{
-    Limits, QueryStream,
-    catalog::{Door, PgCatalog},
-    engine::Engine,
-    history, parse,
-    parse::Parsed,
-    session::Session,
+    Limits, QueryStream, catalog::Door, engine::Engine, history, parse, parse::Parsed, pg_catalog::PgCatalog, session::Session,
     sql_error::from_datafusion,
 };
 use crate::LakehouseError;

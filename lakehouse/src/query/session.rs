@@ -1,9 +1,10 @@
 //! The session of one statement: one pin of all tables, the caller's catalogue, and a memory pool of its own.
 
 use super::{
-    catalog::{Catalog, Door, PgCatalog},
+    catalog::{Catalog, Door},
     engine::Engine,
     functions,
+    pg_catalog::PgCatalog,
     table::LogTable,
 };
 use crate::{LakehouseError, Views};

@@ -172,6 +172,8 @@ async fn errors_point_at_the_place_and_suggest_a_name() {
         assert_eq!((line, column), (Some(place.0), Some(place.1)), "{sql}: {message}");
         assert!(!message.contains("bug") && !message.contains('\n'), "{message}");
     }
+    let many = city.ask("SELECT (SELECT x FROM generate_series(1, 2) a(x))", Access::admin()).await;
+    assert!(many.is_err(), "a subquery of many rows has no one value: {many:?}");
     for sql in ["SELECT 1 INTO other", "WITH x AS (INSERT INTO level VALUES (1) RETURNING 1) SELECT 1"] {
         assert!(city.ask(sql, Access::admin()).await.is_err(), "{sql}");
     }
