@@ -7,7 +7,7 @@ use datafusion::{
     logical_expr::{Expr, LogicalPlan},
     sql::sqlparser::ast::Statement,
 };
-use datafusion_postgres::arrow_pg::datatypes::{PG_OID_ALIAS_KEY, into_pg_type, pg_type_for_alias_kind};
+use arrow_pg::datatypes::{PG_OID_ALIAS_KEY, into_pg_type, pg_type_for_alias_kind};
 use pgwire::{api::Type, error::PgWireResult};
 use std::{collections::BTreeMap, sync::Arc};
 

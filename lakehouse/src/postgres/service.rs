@@ -12,7 +12,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use datafusion::{common::ParamValues, logical_expr::LogicalPlan, sql::sqlparser::ast::Statement};
-use datafusion_postgres::arrow_pg::datatypes::{arrow_schema_to_pg_fields, df, encode_recordbatch};
+use arrow_pg::datatypes::{arrow_schema_to_pg_fields, df, encode_recordbatch};
 use futures::{Sink, SinkExt, StreamExt, stream};
 use pgwire::{
     api::{

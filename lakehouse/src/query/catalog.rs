@@ -18,7 +18,7 @@ use datafusion::{
     logical_expr::{Expr, LogicalPlanBuilder, TableType, col, lit},
     scalar::ScalarValue,
 };
-use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
+use datafusion_pg_catalog::pg_catalog::{
     PgCatalogSchemaProvider, catalog_info::CatalogInfo, context::EmptyContextProvider,
 };
 use futures::{FutureExt, future::BoxFuture};

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::{
     dialect::PostgreSqlDialect,
     parser::{Parser, ParserError},
 };
-use datafusion_postgres::datafusion_pg_catalog::sql::{
+use datafusion_pg_catalog::sql::{
     PostgresCompatibilityParser,
     rules::{
         AliasDuplicatedProjectionRewrite, CurrentUserVariableToSessionUserFunctionCall, FixVersionColumnName, RewriteArrayAnyAllOperation,

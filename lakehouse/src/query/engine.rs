@@ -12,7 +12,7 @@ use datafusion::{
     },
     prelude::{SessionConfig, SessionContext},
 };
-use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{PgCatalogStaticTables, context::EmptyContextProvider, setup_pg_catalog};
+use datafusion_pg_catalog::pg_catalog::{PgCatalogStaticTables, context::EmptyContextProvider, setup_pg_catalog};
 use std::sync::Arc;
 use tokio::{runtime::Runtime, sync::Semaphore};
 

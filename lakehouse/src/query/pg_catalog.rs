@@ -7,7 +7,7 @@ use datafusion::{
     catalog::{MemTable, SchemaProvider, TableProvider},
     error::DataFusionError,
 };
-use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{PgCatalogSchemaProvider, context::EmptyContextProvider};
+use datafusion_pg_catalog::pg_catalog::{PgCatalogSchemaProvider, context::EmptyContextProvider};
 use std::sync::Arc;
 
 /// It hands out object identifiers, so a connection keeps one.
