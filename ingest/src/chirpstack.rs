@@ -65,6 +65,7 @@ fn device(place: &str, table: Table) -> Result<Mapping, IngestError> {
         }
     }
     let mapping = Mapping {
+        format: None,
         entity: EntityRule::Topic(entity),
         each: None,
         when,

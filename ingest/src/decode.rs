@@ -9,6 +9,7 @@ pub mod time;
 
 use crate::{
     RawMessage,
+    format::{Incoming, Translated},
     mapping::route::{Choice, Known, Route, Router},
 };
 use block::{Block, Row, Slot};
@@ -72,6 +73,8 @@ pub struct Decoder {
     routes: Routes,
     entities: Entities,
     cells: Cells,
+    /// The document that a format made of the message.
+    document: Vec<u8>,
 }
 
 impl Decoder {
@@ -79,7 +82,7 @@ impl Decoder {
     pub fn new(router: Arc<Router>, limits: DecodeLimits) -> Self {
         let routes = Routes::new(limits.topics_cached_max);
         let entities = Entities::new(limits.topics_cached_max);
-        Self { router, limits, routes, entities, cells: Cells::default() }
+        Self { router, limits, routes, entities, cells: Cells::default(), document: Vec::new() }
     }
 
     /// Decodes message `index` of a group.
@@ -99,7 +102,24 @@ impl Decoder {
             let reject = Reject::new(Reason::TooLarge, format!("the payload has {len} bytes, the limit is {max}; send smaller messages"));
             return refuse(out, product_of(known), reject);
         }
-        let choice = match self.choose(known, &message.payload) {
+        let Some(chosen) = &known.format else { return self.document(receipt, index, known, &message.payload, out) };
+        let mut document = std::mem::take(&mut self.document);
+        document.clear();
+        // The door checked that a topic is UTF-8.
+        let topic = std::str::from_utf8(&message.topic).unwrap_or_default();
+        let incoming = Incoming { tenant: receipt.tenant, topic, payload: &message.payload, received_at: receipt.received_at };
+        match chosen.format.translate(incoming, &mut document) {
+            Ok(Translated::Document) => self.document(receipt, index, known, &document, out),
+            Ok(Translated::Nothing) => out.dropped += 1,
+            Err(reject) => out.refusals.push(Refusal { message: index, product: product_of(known), reject }),
+        }
+        self.document = document;
+    }
+
+    /// Decodes the JSON text of a message.
+    fn document(&mut self, receipt: Receipt<'_>, index: u32, known: &Known, text: &[u8], out: &mut Decoded) {
+        let refuse = |out: &mut Decoded, product, reject| out.refusals.push(Refusal { message: index, product, reject });
+        let choice = match self.choose(known, text) {
             Ok(choice) => choice,
             Err(reject) => return refuse(out, product_of(known), reject),
         };
@@ -107,8 +127,8 @@ impl Decoder {
         let block = out.block(choice);
         let mark = (block.rows.len(), block.slots.len(), block.texts.len());
         let result = match &choice.plan.outer {
-            None => self.single(receipt, index, choice, &message.payload, block),
-            Some(_) => self.several(receipt, index, choice, &message.payload, out),
+            None => self.single(receipt, index, choice, text, block),
+            Some(_) => self.several(receipt, index, choice, text, out),
         };
         if let Err(reject) = result {
             let block = out.block(choice);

@@ -10,6 +10,7 @@ pub mod dedup;
 pub mod error;
 pub mod external;
 pub mod file;
+pub mod format;
 pub mod handle;
 pub mod http;
 pub mod identity;

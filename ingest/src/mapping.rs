@@ -10,7 +10,7 @@ pub mod read;
 pub mod route;
 pub mod template;
 
-use crate::{IngestError, decode::time::TimeFormat};
+use crate::{IngestError, decode::time::TimeFormat, format::Chosen};
 use pointer::Pointer;
 use schemas::{ProductId, Quality};
 use template::{TenantRule, TextTemplate, TopicTemplate};
@@ -21,6 +21,8 @@ pub struct Mapping {
     /// `file: [[mapping]] name`, for messages.
     pub name: String,
     pub topic: TopicTemplate,
+    /// Translates the message before it is read; absent when it is JSON already.
+    pub format: Option<Chosen>,
     pub product: ProductId,
     pub tenant: TenantRule,
     pub entity: EntityRule,

@@ -6,7 +6,7 @@ use super::{
     pointer::Pointer,
     template::{TenantRule, TextTemplate, TopicTemplate},
 };
-use crate::{IngestError, chirpstack, decode::time::TimeFormat};
+use crate::{IngestError, chirpstack, decode::time::TimeFormat, format};
 use schemas::{ProductId, Quality, Tenant};
 use toml::{Table, Value};
 
@@ -41,6 +41,7 @@ fn mapping(place: &str, table: Table) -> Result<Mapping> {
     let (observed_at, time_format) = time(&mut keys)?;
     let mapping = Mapping {
         entity,
+        format: keys.parsed("format", format::named)?,
         each: keys.parsed("each", Pointer::parse)?,
         when: when(&mut keys)?,
         lon: keys.parsed("lon", Pointer::parse)?,

@@ -11,6 +11,7 @@ use crate::{
         block::Entity,
         reject::{Reason, Reject, cut, nearest},
     },
+    format::Chosen,
     identity::Identities,
 };
 use parking_lot::Mutex;
@@ -44,6 +45,8 @@ pub enum Route {
 
 #[derive(Debug)]
 pub struct Known {
+    /// Makes the document that the plans read.
+    pub format: Option<Chosen>,
     /// Reads the texts that choose between the choices; absent when the first always holds.
     pub selector: Option<Node>,
     pub n_selects: usize,
@@ -175,7 +178,7 @@ impl Router {
             }
         }
         let selector = (n_selects > 0).then(|| selector.finish());
-        Ok(Known { selector, n_selects, choices })
+        Ok(Known { format: one_format(matching)?, selector, n_selects, choices })
     }
 
     /// `portico/{tenant}/{product}/{local}`; without `{local}` the payload must have `id`.
@@ -199,7 +202,22 @@ impl Router {
         let table = self.table(sender, &plan.contract);
         let entity = local.map(|local| self.entity(&table, local));
         let choice = Choice { when: Vec::new(), plan: Arc::clone(plan), table, entity };
-        Ok(Route::Known(Known { selector: None, n_selects: 0, choices: vec![choice] }))
+        Ok(Route::Known(Known { format: None, selector: None, n_selects: 0, choices: vec![choice] }))
+    }
+}
+
+/// The format that all of them choose.
+fn one_format(matching: &[(&Compiled, Captures<'_>)]) -> Result<Option<Chosen>, Reject> {
+    let format = |c: &Compiled| c.mapping.format.clone();
+    let name = |c: &Compiled| c.mapping.format.as_ref().map(|f| f.name);
+    let Some(((first, _), rest)) = matching.split_first() else { return Ok(None) };
+    match rest.iter().find(|(c, _)| name(c) != name(first)) {
+        None => Ok(format(first)),
+        Some((other, _)) => {
+            let message =
+                format!("{} and {} read this topic in different formats; give both the same", first.mapping.name, other.mapping.name);
+            Err(Reject::new(Reason::UnknownTopic, message))
+        }
     }
 }
 
