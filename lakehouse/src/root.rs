@@ -32,8 +32,11 @@ impl Root {
                 }
                 let mut builder = AmazonS3Builder::new().with_url(url.as_str());
                 for (key, value) in options {
-                    let key = key.parse().map_err(|_| bad(format!("option '{key}' is unknown to the S3 client")))?;
-                    builder = builder.with_config(key, value);
+                    // They come from the environment, which also has settings of other S3 clients.
+                    match key.parse() {
+                        Ok(key) => builder = builder.with_config(key, value),
+                        Err(_) => tracing::debug!(option = key, "not an option of this S3 client"),
+                    }
                 }
                 let bucket = builder.build().map_err(LakehouseError::store("opening the bucket"))?;
                 let prefix = Path::from(parsed.path());

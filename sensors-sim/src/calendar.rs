@@ -11,6 +11,16 @@ pub(crate) enum DayKind {
     Holiday,
 }
 
+impl DayKind {
+    pub(crate) fn pick<'a, T>(self, weekday: &'a T, saturday: &'a T, holiday: &'a T) -> &'a T {
+        match self {
+            Self::Weekday => weekday,
+            Self::Saturday => saturday,
+            Self::Holiday => holiday,
+        }
+    }
+}
+
 /// An instant in local terms.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {

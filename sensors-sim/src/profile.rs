@@ -57,11 +57,7 @@ pub(crate) struct ByKind<T> {
 
 impl<T> ByKind<T> {
     pub(crate) fn get(&self, kind: DayKind) -> &T {
-        match kind {
-            DayKind::Weekday => &self.weekday,
-            DayKind::Saturday => &self.saturday,
-            DayKind::Holiday => &self.holiday,
-        }
+        kind.pick(&self.weekday, &self.saturday, &self.holiday)
     }
 }
 
@@ -80,11 +76,7 @@ pub(crate) struct Station {
 
 impl Station {
     pub(crate) fn hourly(&self, kind: DayKind) -> &[f64; 24] {
-        match kind {
-            DayKind::Weekday => &self.weekday,
-            DayKind::Saturday => &self.saturday,
-            DayKind::Holiday => &self.holiday,
-        }
+        kind.pick(&self.weekday, &self.saturday, &self.holiday)
     }
 }
 
@@ -102,11 +94,7 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// Share of a working day's vehicles per hour on the loops, at this moment.
     pub(crate) fn loop_share(&self, m: &Moment) -> f64 {
-        let table = match m.kind {
-            DayKind::Weekday => &self.loop_weekday,
-            DayKind::Saturday => &self.loop_saturday,
-            DayKind::Holiday => &self.loop_holiday,
-        };
+        let table = m.kind.pick(&self.loop_weekday, &self.loop_saturday, &self.loop_holiday);
         at_hour(table, m.hour)
     }
 

@@ -5,7 +5,7 @@
 mod file;
 mod password;
 
-pub use file::{Token, User, UserFile};
+pub use file::{User, UserFile};
 pub use password::{hash_password, random_secret};
 
 use parking_lot::{Mutex, RwLock};

@@ -3,7 +3,7 @@
 mod load;
 mod setting;
 
-pub use load::{ConfigError, load};
+pub use load::load;
 pub use setting::reference;
 
 use setting::settings;

@@ -9,3 +9,5 @@ mod import;
 mod kill;
 mod page;
 mod readers;
+mod s3;
+mod tls;

@@ -34,13 +34,20 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// The Python that has the test clients, or `None` (by name, not in CI).
+#[must_use]
+pub fn python_program() -> Option<PathBuf> {
+    let found = std::env::var_os("TEST_PYTHON").map(PathBuf::from).filter(|p| p.is_file());
+    assert!(found.is_some() || !must_be_there(), "TEST_PYTHON is not set and CI=true; run cargo xtask test");
+    if found.is_none() {
+        eprintln!("skipped: TEST_PYTHON is not set; cargo xtask test sets it");
+    }
+    found
+}
+
 /// Runs Python with the test clients and returns standard output; `None` when they are absent.
 pub fn python(script: &str, args: &[&str]) -> Result<Option<String>> {
-    let Some(python) = std::env::var_os("TEST_PYTHON").map(PathBuf::from).filter(|p| p.is_file()) else {
-        assert!(!must_be_there(), "TEST_PYTHON is not set and CI=true; run cargo xtask test");
-        eprintln!("skipped: TEST_PYTHON is not set; cargo xtask test sets it");
-        return Ok(None);
-    };
+    let Some(python) = python_program() else { return Ok(None) };
     run(Command::new(python).arg("-c").arg(script).args(args)).map(Some)
 }
 

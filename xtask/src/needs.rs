@@ -8,13 +8,15 @@ const DEBIAN: &[(&str, &str)] = &[
     ("mosquitto", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
     ("psql", "postgresql-client"),
+    ("openssl", "openssl"),
     ("chromium", "chromium"),
     ("node", "nodejs"),
     ("npm", "npm"),
 ];
 
 /// Python clients, in a virtual environment of their own.
-const PYTHON: &[&str] = &["deltalake==1.6.6", "duckdb", "pyarrow", "psycopg[binary]", "sqlalchemy", "jsonschema", "pyyaml", "paho-mqtt"];
+const PYTHON: &[&str] =
+    &["deltalake==1.6.6", "duckdb", "pyarrow", "psycopg[binary]", "sqlalchemy", "jsonschema", "pyyaml", "paho-mqtt", "moto[server]"];
 
 /// Installs what is missing; says exactly what when it may not.
 pub(crate) fn install(target: &Path) -> Result<()> {

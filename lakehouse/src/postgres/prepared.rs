@@ -1,13 +1,13 @@
 //! Statements of the extended protocol: their parameters and columns, as the client is told before it sends values.
 
 use super::errors::error;
+use arrow_pg::datatypes::{PG_OID_ALIAS_KEY, into_pg_type, pg_type_for_alias_kind};
 use arrow_schema::DataType;
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
     logical_expr::{Expr, LogicalPlan},
     sql::sqlparser::ast::Statement,
 };
-use arrow_pg::datatypes::{PG_OID_ALIAS_KEY, into_pg_type, pg_type_for_alias_kind};
 use pgwire::{api::Type, error::PgWireResult};
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -10,9 +10,9 @@ use crate::{
     Lakehouse, LakehouseError, Limits, QueryStream,
     query::{Job, Parsed, parse_statements},
 };
+use arrow_pg::datatypes::{arrow_schema_to_pg_fields, df, encode_recordbatch};
 use async_trait::async_trait;
 use datafusion::{common::ParamValues, logical_expr::LogicalPlan, sql::sqlparser::ast::Statement};
-use arrow_pg::datatypes::{arrow_schema_to_pg_fields, df, encode_recordbatch};
 use futures::{Sink, SinkExt, StreamExt, stream};
 use pgwire::{
     api::{

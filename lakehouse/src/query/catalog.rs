@@ -18,9 +18,7 @@ use datafusion::{
     logical_expr::{Expr, LogicalPlanBuilder, TableType, col, lit},
     scalar::ScalarValue,
 };
-use datafusion_pg_catalog::pg_catalog::{
-    PgCatalogSchemaProvider, catalog_info::CatalogInfo, context::EmptyContextProvider,
-};
+use datafusion_pg_catalog::pg_catalog::{PgCatalogSchemaProvider, catalog_info::CatalogInfo, context::EmptyContextProvider};
 use futures::{FutureExt, future::BoxFuture};
 use object_store::memory::InMemory;
 use schemas::{Contracts, ProductId, TableRef, Tenant, Timestamp, ops, ops::OpsTable, row};

@@ -3,7 +3,7 @@
 use crate::{
     cli::ImportArgs,
     config::Config,
-    node::{self, Parts},
+    node::Parts,
     out::{progress, progress_end, say},
 };
 use anyhow::{Context as _, Result, bail};

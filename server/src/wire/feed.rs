@@ -99,11 +99,6 @@ pub async fn rebuild(lakehouse: &Lakehouse, contracts: &Contracts) -> Result<Twi
     Ok(host.snapshot())
 }
 
-/// The saved twin as it is on disk, for comparison.
-pub fn saved(state_dir: &Path, contracts: &Contracts) -> Option<Twin> {
-    load(&state_dir.join("twin.bin"), contracts).map(|h| h.snapshot())
-}
-
 async fn catch_up(lakehouse: &Lakehouse, host: &mut TwinHost) -> Result<LogPosition> {
     let after = host.position();
     let (end, mut tail) = lakehouse.tail(after);
