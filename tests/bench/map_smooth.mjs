@@ -1,0 +1,31 @@
+// Drags and zooms the map of PORTICO_URL and prints, as one JSON line, how long its frames took.
+import { drawn, launch, open } from "../../web/tests/browser.mjs";
+
+const browser = await launch();
+const out = {};
+for (const [name, zoom] of [["far", 11], ["near", 14.5]]) {
+  const { context, page } = await open(browser, `/#map=${zoom}/44.4949/11.3426&product=noise`);
+  const start = Date.now();
+  await drawn(page);
+  const ready = Date.now() - start;
+  await page.evaluate(() => {
+    globalThis.frames = [];
+    let last = performance.now();
+    const step = (now) => { globalThis.frames.push(now - last); last = now; requestAnimationFrame(step); };
+    requestAnimationFrame(step);
+  });
+  await page.mouse.move(640, 400);
+  await page.mouse.down();
+  for (let i = 0; i < 240; i++) {
+    await page.mouse.move(640 + Math.round(250 * Math.sin(i / 20)), 400 + Math.round(150 * Math.cos(i / 15)));
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
+  }
+  await page.mouse.up();
+  const frames = (await page.evaluate(() => globalThis.frames)).sort((a, b) => a - b);
+  const at = (share) => Math.round(frames[Math.floor(frames.length * share)] * 10) / 10;
+  out[name] = { ready_ms: ready, frames: frames.length, p50_ms: at(0.5), p95_ms: at(0.95), max_ms: at(0.9999) };
+  if (process.env.SHOT) await page.screenshot({ path: `${process.env.SHOT}-${name}.png` });
+  await context.close();
+}
+await browser.close();
+console.log(JSON.stringify(out));
