@@ -23,7 +23,7 @@ N = 100_000
 
 def main():
     draw = random.Random(7)
-    portico = Portico(env={"PORTICO_CITY_PUBLIC": '["bologna.noise"]'}).start()
+    portico = Portico().start()
     try:
         now = int(time.time()) - 60
         for start in range(0, N, 20_000):

@@ -2,7 +2,7 @@
 """Publishes QoS 1 messages as fast as a broker acknowledges them, and tells the rate of acknowledgements.
 
 The packets are made before the clock starts, and acknowledgements are only counted, so that the client is never the limit.
-Prints one JSON line: acked, seconds, rate, p50 and p99 of the time from sending a window's last message to its acknowledgement.
+Prints one JSON line: acked, started (epoch seconds of the first publish), seconds, rate, p50 and p99 of the time from sending a window's last message to its acknowledgement.
 """
 
 import argparse
@@ -135,11 +135,12 @@ def main():
     base_ms = 1_700_000_000_000 + args.run * 20_000_000
     per = args.messages // args.connections
     conns = [Connection(args, i, per, base_ms) for i in range(args.connections)]
+    started = time.time()
     seconds = run(conns, args.seconds_max)
     marks = sorted(m for c in conns for m in c.marks) or [0]
     acked = sum(c.acked for c in conns)
     print(json.dumps({
-        "acked": acked, "seconds": round(seconds, 3), "rate": round(acked / seconds),
+        "acked": acked, "started": started, "seconds": round(seconds, 3), "rate": round(acked / seconds),
         "p50_ms": round(marks[len(marks) // 2] * 1e3, 3), "p99_ms": round(marks[int(len(marks) * 0.99)] * 1e3, 3),
     }))
 
