@@ -36,12 +36,13 @@ def main():
         times = []
         for _ in range(20):
             start = time.perf_counter()
-            answer = json.loads(portico.request(f"/api/twin/entities?{query}"))
+            raw = portico.request(f"/api/twin/entities?{query}")
             times.append((time.perf_counter() - start) * 1e3)
-        print(f"entities in a polygon, of {N}: {len(answer['features'])} inside, {summary(times, 1)} ms over HTTP with all of them written and read as GeoJSON")
+        answer = json.loads(raw)
+        print(f"entities in a polygon, of {N}: {len(answer['features'])} inside, {summary(times, 1)} ms over HTTP with all of them written as GeoJSON")
         out = subprocess.run(["node", str(HERE / "map_smooth.mjs")], env=dict(os.environ, PORTICO_URL=f"http://{portico.http}"), check=True, capture_output=True, text=True)
         for name, figures in json.loads(out.stdout).items():
-            print(f"{name}: first drawn after {figures['ready_ms']} ms; frames while dragging: p50 {figures['p50_ms']} ms, p95 {figures['p95_ms']} ms, longest {figures['max_ms']} ms")
+            print(f"{name} layer: first drawn after {figures['ready_ms']} ms; frames while dragging: p50 {figures['p50_ms']} ms, p95 {figures['p95_ms']} ms, longest {figures['max_ms']} ms")
     finally:
         portico.stop()
         portico.remove()
