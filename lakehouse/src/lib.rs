@@ -4,12 +4,14 @@
 //! queries see at once, and is flushed to one Delta table per data product with its log position as the application
 //! transaction. [`Lakehouse::pin`] gives every row exactly once (LH-1), whatever flush and compaction do meanwhile.
 
+mod auth;
 mod backup;
 mod columns;
 mod compact;
 mod config;
 mod delta;
 mod error;
+mod flight;
 mod flush;
 mod hot;
 mod lakehouse;
@@ -29,10 +31,12 @@ mod vacuum;
 mod view;
 mod work;
 
+pub use auth::SqlAuth;
 pub use backup::BackupReport;
 pub use compact::{CompactBudget, CompactReport};
 pub use config::{LakehouseConfig, ObjectStoreConfig};
 pub use error::LakehouseError;
+pub use flight::FlightConfig;
 pub use lakehouse::Lakehouse;
 pub use log::{LogFault, LogStep, Ticket};
 pub use postgres::*;

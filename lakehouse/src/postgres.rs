@@ -11,8 +11,7 @@ mod service;
 mod settings;
 mod startup;
 
-use crate::{Access, Lakehouse, LakehouseError, Limits};
-use futures::future::BoxFuture;
+use crate::{Lakehouse, LakehouseError, Limits, SqlAuth};
 use pgwire::{
     api::{
         ConnectionManager, PgWireServerHandlers,
@@ -31,12 +30,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections beyond the limit that are told so at once; the rest are dropped without a word.
 const REFUSED_AT_ONCE: usize = 16;
-
-/// Who may connect, and what they may see.
-pub trait PostgresAuth: Send + Sync + 'static {
-    /// `None` when the password is wrong or the user is unknown.
-    fn check(&self, user: &str, password: &[u8]) -> BoxFuture<'_, Option<Access>>;
-}
 
 /// Settings of the listener.
 #[derive(Clone)]
@@ -72,7 +65,7 @@ impl Lakehouse {
     pub async fn serve_postgres(
         &self,
         listener: TcpListener,
-        auth: Arc<dyn PostgresAuth>,
+        auth: Arc<dyn SqlAuth>,
         config: PostgresConfig,
         stop: CancellationToken,
     ) -> Result<(), LakehouseError> {

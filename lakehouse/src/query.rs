@@ -23,9 +23,10 @@ pub use series::SeriesRequest;
 pub(crate) use catalog::Door;
 pub(crate) use engine::Engine;
 pub(crate) use history::history_schema;
-pub(crate) use parse::{Parsed, parse_statements};
+pub(crate) use parse::{Parsed, parse_numbered, parse_statements};
 pub(crate) use pg_catalog::PgCatalog;
 pub(crate) use run::Job;
+pub(crate) use session::CATALOG;
 
 use crate::{Lakehouse, LakehouseError};
 use arrow_array::RecordBatch;

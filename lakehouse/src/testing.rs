@@ -1,12 +1,12 @@
 //! What the tests of the store share: a small contract, frames of it, and everything a store shows.
 
-use crate::{LakehouseConfig, LakehouseError, store::Store};
+use crate::{Access, LakehouseConfig, LakehouseError, SqlAuth, Tenants, store::Store};
 use arrow_array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     cast::AsArray,
     types::{Float64Type, Int64Type, TimestampMicrosecondType},
 };
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use schemas::{Contracts, Counts, Frame, LedgerDelta, ManualClock, Part, Position, SourceId, TableRef, Tenant, Timestamp, row};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -139,4 +139,31 @@ pub(crate) fn expected(frames: &[(u64, Vec<TestRow>)]) -> Shown {
     }
     out.rows.sort_unstable();
     out
+}
+
+/// `root` who sees everything and `imola` who sees its tenant, both with the password `right`; a token is the name.
+pub(crate) struct Users;
+
+fn access(user: &str) -> Option<Access> {
+    match user {
+        "root" => Some(Access::admin()),
+        "imola" => Some(Access { tenants: Tenants::Only(vec![Tenant::new("imola").unwrap()]), ..Access::admin() }),
+        _ => None,
+    }
+}
+
+impl SqlAuth for Users {
+    fn check(&self, user: &str, password: &[u8]) -> BoxFuture<'_, Option<Access>> {
+        futures::future::ready((password == b"right").then(|| access(user)).flatten()).boxed()
+    }
+
+    fn sign_in(&self, user: &str, password: &[u8]) -> BoxFuture<'_, Option<String>> {
+        let known = password == b"right" && access(user).is_some();
+        futures::future::ready(known.then(|| format!("token-of-{user}"))).boxed()
+    }
+
+    fn check_token(&self, token: &[u8]) -> BoxFuture<'_, Option<Access>> {
+        let user = std::str::from_utf8(token).ok().and_then(|t| t.strip_prefix("token-of-"));
+        futures::future::ready(user.and_then(access)).boxed()
+    }
 }

@@ -127,6 +127,12 @@ impl Users {
         let mut sessions = self.sessions.lock();
         if sessions.len() >= SESSIONS_MAX {
             sessions.retain(|_, s| s.1 > now);
+            // Clients that sign in for each connection would fill it: the one that ends first gives way.
+            if sessions.len() >= SESSIONS_MAX
+                && let Some(oldest) = sessions.iter().min_by_key(|s| s.1.1).map(|s| *s.0)
+            {
+                sessions.remove(&oldest);
+            }
         }
         let expires = Timestamp(now.0 + SESSION_HOURS * schemas::time::HOUR_US);
         sessions.insert(password::digest(&[secret.as_bytes()]), (user.name.clone(), expires));

@@ -37,6 +37,11 @@ settings! {
         bind: SocketAddr = local(5432), "Address and port";
         connections_max: u64 = 200, "Connections at once";
     }
+    flight "Arrow Flight SQL" {
+        enabled: bool = true, "Whether Arrow Flight SQL listens";
+        bind: SocketAddr = local(8815), "Address and port";
+        connections_max: u64 = 200, "Connections at once";
+    }
     tls "Encryption of all doors; both settings turn it on" {
         certificate: PathBuf = PathBuf::new(), "PEM file with the certificate chain";
         key: PathBuf = PathBuf::new(), "PEM file with the private key";

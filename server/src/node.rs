@@ -54,6 +54,7 @@ pub struct Addresses {
     pub http: SocketAddr,
     pub mqtt: Option<SocketAddr>,
     pub postgres: Option<SocketAddr>,
+    pub flight: Option<SocketAddr>,
 }
 
 /// A running Portico.
@@ -198,7 +199,7 @@ impl Node {
         let parts = Parts::open(config, clock, &tasks).await?;
         let tls = config.tls_files().map(|(certificate, key)| tls::server_config(certificate, key)).transpose()?;
         let http = listen::bind("http.bind", config.http.bind, when_taken).await?;
-        let mut addresses = Addresses { http: http.local_addr()?, mqtt: None, postgres: None };
+        let mut addresses = Addresses { http: http.local_addr()?, mqtt: None, postgres: None, flight: None };
         if config.mqtt.enabled {
             let listener = listen::bind("mqtt.bind", config.mqtt.bind, when_taken).await?;
             addresses.mqtt = Some(listener.local_addr()?);
@@ -208,6 +209,11 @@ impl Node {
             let listener = listen::bind("postgres.bind", config.postgres.bind, when_taken).await?;
             addresses.postgres = Some(listener.local_addr()?);
             doors::postgres(&parts, config, listener, tls.clone(), &stop, &tasks);
+        }
+        if config.flight.enabled {
+            let listener = listen::bind("flight.bind", config.flight.bind, when_taken).await?;
+            addresses.flight = Some(listener.local_addr()?);
+            doors::flight(&parts, config, listener, tls.clone(), &stop, &tasks);
         }
         for broker in &config.brokers {
             doors::follow(&parts, broker, &stop, &tasks)?;

@@ -5,6 +5,7 @@ mod clients;
 mod disk_full;
 mod doors;
 mod external;
+mod flight;
 mod import;
 mod kill;
 mod page;

@@ -1,4 +1,4 @@
-//! One certificate, three doors: Mosquitto's client, psql and Python's own HTTP client check it.
+//! One certificate, four doors: Mosquitto's client, psql, ADBC and Python's own HTTP client check it.
 
 use anyhow::{Context as _, Result, ensure};
 use std::{path::Path, process::Command};
@@ -13,6 +13,16 @@ try:
     print("trusted by nobody, and yet accepted")
 except urllib.error.URLError as e:
     print("refused" if isinstance(e.reason, ssl.SSLCertVerificationError) else e)
+"#;
+
+const ADBC: &str = r#"
+import sys
+from adbc_driver_flightsql import DatabaseOptions, dbapi
+place, certificate, password = sys.argv[1:4]
+options = {"username": "anna", "password": password, DatabaseOptions.TLS_ROOT_CERTS.value: open(certificate).read()}
+with dbapi.connect(place, db_kwargs=options, autocommit=True) as c, c.cursor() as q:
+    q.execute("SELECT level FROM water_level")
+    print(q.fetchone()[0])
 "#;
 
 fn certificate(dir: &Path) -> Result<()> {
@@ -59,6 +69,10 @@ fn every_door_speaks_tls() -> Result<()> {
         .env("PGPASSWORD", PASSWORD);
     let level = peers::run(&mut ask)?;
     ensure!(level.trim() == "2.5", "psql over TLS reads '{level}'");
+
+    if let Some(said) = peers::python(ADBC, &[&format!("grpc+tls://localhost:{}", port(&portico.flight)?), &cert, PASSWORD])? {
+        ensure!(said.trim() == "2.5", "ADBC over TLS reads '{said}'");
+    }
 
     if let Some(said) = peers::python(HTTPS, &[port(&portico.http)?, &cert])? {
         ensure!(said.split_whitespace().collect::<Vec<_>>() == ["200", "refused"], "{said}");

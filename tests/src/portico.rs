@@ -35,6 +35,7 @@ pub struct Portico {
     pub http: String,
     pub mqtt: String,
     pub postgres: String,
+    pub flight: String,
     env: Vec<(String, String)>,
     child: Option<Child>,
 }
@@ -42,8 +43,8 @@ pub struct Portico {
 impl Portico {
     /// A new directory with the users `admin`, `anna` (analyst), `gate` (gateway), all of tenant bologna.
     pub fn create(dir: &Path) -> Result<Self> {
-        let portico =
-            Self { dir: dir.to_owned(), http: String::new(), mqtt: String::new(), postgres: String::new(), env: Vec::new(), child: None };
+        let [http, mqtt, postgres, flight] = std::array::from_fn(|_| String::new());
+        let portico = Self { dir: dir.to_owned(), http, mqtt, postgres, flight, env: Vec::new(), child: None };
         let file = dir.join("password");
         std::fs::write(&file, PASSWORD)?;
         let file = file.display().to_string();
@@ -83,7 +84,8 @@ impl Portico {
             }
         };
         let place = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
-        (self.http, self.mqtt, self.postgres) = (place("http"), place("mqtt"), place("postgres"));
+        (self.http, self.mqtt) = (place("http"), place("mqtt"));
+        (self.postgres, self.flight) = (place("postgres"), place("flight"));
         self.child = Some(child);
         Ok(())
     }
@@ -121,7 +123,7 @@ impl Portico {
     fn prepared(&self) -> Command {
         let mut command = Command::new(binary().unwrap_or_else(|e| PathBuf::from(e.to_string())));
         command.env("PORTICO_DATA_DIR", self.dir.join("data"));
-        for door in ["HTTP", "MQTT", "POSTGRES"] {
+        for door in ["HTTP", "MQTT", "POSTGRES", "FLIGHT"] {
             command.env(format!("PORTICO_{door}_BIND"), "127.0.0.1:0");
         }
         command.envs(self.env.iter().map(|(k, v)| (k, v)));

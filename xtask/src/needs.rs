@@ -15,8 +15,18 @@ const DEBIAN: &[(&str, &str)] = &[
 ];
 
 /// Python clients, in a virtual environment of their own.
-const PYTHON: &[&str] =
-    &["deltalake==1.6.6", "duckdb", "pyarrow", "psycopg[binary]", "sqlalchemy", "jsonschema", "pyyaml", "paho-mqtt", "moto[server]"];
+const PYTHON: &[&str] = &[
+    "deltalake==1.6.6",
+    "duckdb",
+    "pyarrow",
+    "psycopg[binary]",
+    "sqlalchemy",
+    "adbc-driver-flightsql",
+    "jsonschema",
+    "pyyaml",
+    "paho-mqtt",
+    "moto[server]",
+];
 
 /// Installs what is missing; says exactly what when it may not.
 pub(crate) fn install(target: &Path) -> Result<()> {

@@ -1,8 +1,8 @@
 //! The first messages of a connection: the password, and what it opens.
 
-use super::{PostgresAuth, errors::fatal};
+use super::errors::fatal;
 use crate::{
-    Lakehouse, Limits,
+    Lakehouse, Limits, SqlAuth,
     query::{Door, Job, PgCatalog},
 };
 use async_trait::async_trait;
@@ -65,7 +65,7 @@ impl Connection {
 
 pub(super) struct Startup {
     pub(super) lakehouse: Lakehouse,
-    pub(super) auth: Arc<dyn PostgresAuth>,
+    pub(super) auth: Arc<dyn SqlAuth>,
     pub(super) manager: Arc<ConnectionManager>,
     pub(super) needs_tls: bool,
     pub(super) full: bool,

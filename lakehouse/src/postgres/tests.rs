@@ -1,27 +1,13 @@
 //! A client of the wire that knows only what a test needs. Real clients are run by the workspace's integration tests.
 
 use super::*;
-use crate::{Tenants, testing};
-use futures::FutureExt;
-use schemas::{ManualClock, Tenant};
+use crate::testing::{self, Users};
+use schemas::ManualClock;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-struct Users;
-
-impl PostgresAuth for Users {
-    fn check(&self, user: &str, password: &[u8]) -> BoxFuture<'_, Option<Access>> {
-        let access = match (user, password) {
-            ("root", b"right") => Some(Access::admin()),
-            ("imola", b"right") => Some(Access { tenants: Tenants::Only(vec![Tenant::new("imola").unwrap()]), ..Access::admin() }),
-            _ => None,
-        };
-        futures::future::ready(access).boxed()
-    }
-}
 
 struct Server {
     lake: Lakehouse,

@@ -112,7 +112,7 @@ impl Door {
     }
 
     /// The table, when the caller sees it. A declared product of a known tenant is empty before its first row, not missing.
-    pub(super) fn view(&self, views: &Views, schema: &str, name: &str) -> Option<Arc<TableView>> {
+    pub(crate) fn view(&self, views: &Views, schema: &str, name: &str) -> Option<Arc<TableView>> {
         let table = TableRef::new(Tenant::new(schema).ok()?, ProductId::new(name).ok()?);
         if !self.sees(&table) || !self.schemas(views).iter().any(|s| s == schema) {
             return None;

@@ -37,7 +37,7 @@ pub(crate) struct Statics {
 pub(crate) struct Engine {
     runtime: Option<Runtime>,
     pub(super) statics: Arc<Statics>,
-    pub(super) permits: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     pub(super) env: Arc<RuntimeEnv>,
 }
 

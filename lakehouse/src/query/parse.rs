@@ -31,7 +31,15 @@ pub(crate) enum Parsed {
 
 /// The statement of a text that holds exactly one.
 pub(super) fn parse_one(sql: &str) -> Result<Parsed, LakehouseError> {
-    let mut all = parse_statements(sql)?;
+    only(statements(sql, false)?)
+}
+
+/// The same where `?` stands for the next parameter, as drivers of JDBC and ODBC write it.
+pub(crate) fn parse_numbered(sql: &str) -> Result<Parsed, LakehouseError> {
+    only(statements(sql, true)?)
+}
+
+fn only(mut all: Vec<Parsed>) -> Result<Parsed, LakehouseError> {
     match (all.pop(), all.is_empty()) {
         (Some(Parsed::Plan(statement)), true) => {
             allow(&statement)?;
@@ -45,10 +53,17 @@ pub(super) fn parse_one(sql: &str) -> Result<Parsed, LakehouseError> {
 
 /// All statements of a text, whatever they are.
 pub(crate) fn parse_statements(sql: &str) -> Result<Vec<Parsed>, LakehouseError> {
+    statements(sql, false)
+}
+
+fn statements(sql: &str, numbered: bool) -> Result<Vec<Parsed>, LakehouseError> {
     if sql.len() > TEXT_MAX {
         return Err(LakehouseError::Limit(format!("the statement has {} bytes, the most is {TEXT_MAX}", sql.len())));
     }
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().map_err(|e| at(e.message, Some(e.location)))?;
+    let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().map_err(|e| at(e.message, Some(e.location)))?;
+    if numbered {
+        number_questions(&mut tokens);
+    }
     bound(&tokens)?;
     if let Some(name) = history(&tokens) {
         return Ok(vec![Parsed::History(name)]);
@@ -84,6 +99,16 @@ pub(crate) fn allow(statement: &Statement) -> Result<(), LakehouseError> {
             let verb: String = text.split_whitespace().take(1).collect();
             Err(LakehouseError::Forbidden(format!("{verb} is not allowed: SQL here is read only, use SELECT, EXPLAIN, DESCRIBE or SHOW")))
         }
+    }
+}
+
+/// `?, ?` is `$1, $2`, unless the statement numbers its parameters itself.
+fn number_questions(tokens: &mut [TokenWithSpan]) {
+    if tokens.iter().any(|t| matches!(t.token, Token::Placeholder(_))) {
+        return;
+    }
+    for (n, t) in tokens.iter_mut().filter(|t| t.token == Token::Question).enumerate() {
+        t.token = Token::Placeholder(format!("${}", n + 1));
     }
 }
 

@@ -75,6 +75,25 @@ pub(super) async fn plan(session: &Session, statement: Statement) -> Result<Plan
     Ok(Planned { plan, versions })
 }
 
+/// The plan that runs, its parameters filled in.
+async fn physical(
+    session: &Session,
+    statement: Statement,
+    parameters: Option<ParamValues>,
+) -> Result<(Arc<dyn ExecutionPlan>, BTreeMap<TableRef, i64>), LakehouseError> {
+    let wrong = |e| from_datafusion(e, Some(session));
+    let Planned { plan, versions } = plan(session, statement).await?;
+    let plan = match parameters {
+        Some(values) => plan.replace_params_with_values(&values).map_err(wrong)?,
+        None => plan,
+    };
+    if let Some(name) = plan.get_parameter_names().map_err(wrong)?.into_iter().min() {
+        let message = format!("the parameter {name} has no value; send one value for each parameter");
+        return Err(LakehouseError::Sql { message, line: None, column: None, hint: None });
+    }
+    Ok((session.state.create_physical_plan(&plan).await.map_err(wrong)?, versions))
+}
+
 impl Engine {
     /// Runs a parsed statement.
     pub(crate) async fn start(self: &Arc<Self>, job: Job, parsed: Parsed) -> Result<QueryStream, LakehouseError> {
@@ -105,13 +124,27 @@ impl Engine {
         let inner = job.clone();
         self.stream(&job, async move {
             let session = inner.session(&engine)?;
-            let Planned { plan, versions } = plan(&session, statement).await?;
-            let plan = match parameters {
-                Some(values) => plan.replace_params_with_values(&values).map_err(|e| from_datafusion(e, Some(&session)))?,
-                None => plan,
-            };
-            let physical = session.state.create_physical_plan(&plan).await.map_err(|e| from_datafusion(e, Some(&session)))?;
+            let (physical, versions) = physical(&session, statement, parameters).await?;
             Ok((session, physical, versions))
+        })
+        .await
+    }
+
+    /// The columns of the answer exactly as it will have them, without running the statement.
+    pub(crate) async fn columns(
+        self: &Arc<Self>,
+        job: Job,
+        parsed: Parsed,
+        parameters: Option<ParamValues>,
+    ) -> Result<SchemaRef, LakehouseError> {
+        let statement = match parsed {
+            Parsed::History(name) => return Ok(history::history(&job.door, job.schema.as_deref(), &name).await?.schema),
+            Parsed::Plan(statement) => *statement,
+        };
+        let engine = Arc::clone(self);
+        self.on_threads(&job.clone(), async move {
+            let session = job.session(&engine)?;
+            Ok(physical(&session, statement, parameters).await?.0.schema())
         })
         .await
     }

@@ -23,7 +23,12 @@ pub async fn run(config: &Config) -> Result<()> {
         finding("TLS", certificates(config)),
         finding("contracts and mappings", node::contracts(config).map(|_| ())),
     ];
-    for (setting, address) in [("http.bind", config.http.bind), ("mqtt.bind", config.mqtt.bind), ("postgres.bind", config.postgres.bind)] {
+    for (setting, address) in [
+        ("http.bind", config.http.bind),
+        ("mqtt.bind", config.mqtt.bind),
+        ("postgres.bind", config.postgres.bind),
+        ("flight.bind", config.flight.bind),
+    ] {
         let free = TcpListener::bind(address)
             .map(|_| ())
             .map_err(|e| anyhow::anyhow!("{setting} {address}: {e}; stop the other program or set another port"));
@@ -69,7 +74,7 @@ fn certificates(config: &Config) -> Result<()> {
     match config.tls_files() {
         Some((certificate, key)) => tls::server_config(certificate, key).map(|_| ()),
         None => {
-            let open = [config.http.bind, config.mqtt.bind, config.postgres.bind].iter().any(|a| !a.ip().is_loopback());
+            let open = [config.http.bind, config.mqtt.bind, config.postgres.bind, config.flight.bind].iter().any(|a| !a.ip().is_loopback());
             ensure!(!open, "a door listens beyond this machine without TLS; set tls.certificate and tls.key, or put a TLS proxy in front");
             Ok(())
         }

@@ -44,15 +44,36 @@ pub(super) fn postgres(
     let settings = lakehouse::PostgresConfig {
         tls: tls.map(TlsAcceptor::from),
         connections_max: usize::try_from(config.postgres.connections_max).unwrap_or(usize::MAX),
-        limits: lakehouse::Limits {
-            rows_max: usize::MAX,
-            memory_bytes: parts.sql_memory_bytes,
-            timeout: Duration::from_secs(config.sql.timeout_secs),
-        },
+        limits: streaming_limits(parts, config),
     };
     tasks.spawn(async move {
         if let Err(error) = lakehouse.serve_postgres(listener, Arc::new(users), settings, stop).await {
             tracing::error!(%error, "the PostgreSQL door closed");
+        }
+    });
+}
+
+/// Rows are streamed as they are taken, so that their number needs no limit.
+fn streaming_limits(parts: &Parts, config: &Config) -> lakehouse::Limits {
+    lakehouse::Limits { rows_max: usize::MAX, memory_bytes: parts.sql_memory_bytes, timeout: Duration::from_secs(config.sql.timeout_secs) }
+}
+
+pub(super) fn flight(parts: &Arc<Parts>, config: &Config, listener: TcpListener, tls: Tls, stop: &CancellationToken, tasks: &TaskTracker) {
+    let (lakehouse, users, stop) = (parts.lakehouse.clone(), parts.users.clone(), stop.clone());
+    // gRPC clients insist that HTTP/2 is agreed on in the handshake; the other doors offer nothing to agree on.
+    let over_http2 = |tls: Arc<rustls::ServerConfig>| {
+        let mut own = rustls::ServerConfig::clone(&tls);
+        own.alpn_protocols = vec![b"h2".to_vec()];
+        TlsAcceptor::from(Arc::new(own))
+    };
+    let settings = lakehouse::FlightConfig {
+        tls: tls.map(over_http2),
+        connections_max: usize::try_from(config.flight.connections_max).unwrap_or(usize::MAX),
+        limits: streaming_limits(parts, config),
+    };
+    tasks.spawn(async move {
+        if let Err(error) = lakehouse.serve_flight(listener, Arc::new(users), settings, stop).await {
+            tracing::error!(%error, "the Flight SQL door closed");
         }
     });
 }

@@ -4,11 +4,11 @@ use crate::access::{Role, User, Users};
 use api::access::Principal;
 use futures::future::BoxFuture;
 use ingest::{Publisher, TopicFilter};
-use lakehouse::{Access, PostgresAuth};
+use lakehouse::{Access, SqlAuth};
 use schemas::{SourceId, Tenant};
 use std::sync::Arc;
 
-/// Users behind MQTT, PostgreSQL and HTTP.
+/// Users behind MQTT, PostgreSQL, Flight and HTTP.
 #[derive(Debug, Clone)]
 pub struct Door(pub Arc<Users>);
 
@@ -75,12 +75,27 @@ fn tenants(user: &User) -> Option<Vec<Tenant>> {
     Some(user.tenants.iter().filter_map(|t| Tenant::new(t).ok()).collect())
 }
 
-impl PostgresAuth for Door {
+/// What the user may see by SQL; `None` when its role has none.
+fn sql_reach(user: &User) -> Option<Access> {
+    matches!(user.role, Role::Admin | Role::Analyst).then(|| reach(&principal(user)))
+}
+
+impl SqlAuth for Door {
     fn check(&self, user: &str, password: &[u8]) -> BoxFuture<'_, Option<Access>> {
+        let (name, password) = (user.to_owned(), password.to_vec());
+        Box::pin(async move { sql_reach(&Door::check(self, &name, &password).await?) })
+    }
+
+    fn sign_in(&self, user: &str, password: &[u8]) -> BoxFuture<'_, Option<String>> {
         let (name, password) = (user.to_owned(), password.to_vec());
         Box::pin(async move {
             let user = Door::check(self, &name, &password).await?;
-            matches!(user.role, Role::Admin | Role::Analyst).then(|| reach(&principal(&user)))
+            sql_reach(&user).map(|_| self.0.open_session(&user))
         })
+    }
+
+    fn check_token(&self, token: &[u8]) -> BoxFuture<'_, Option<Access>> {
+        let access = self.0.by_token(token).as_ref().and_then(sql_reach);
+        Box::pin(std::future::ready(access))
     }
 }

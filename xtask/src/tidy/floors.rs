@@ -19,8 +19,10 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// Outside crates that only some of ours may name: the absence is the invariant.
 const GUARDED: &[(&str, &[&str])] = &[
     ("datafusion", &["lakehouse"]),
-    ("datafusion-postgres", &["lakehouse"]),
+    ("datafusion-pg-catalog", &["lakehouse"]),
     ("pgwire", &["lakehouse"]),
+    ("arrow-flight", &["lakehouse"]),
+    ("tonic", &["lakehouse"]),
     ("deltalake-core", &["lakehouse"]),
     ("rumqttc", &["ingest", "server"]),
     ("axum", &["api", "server"]),
