@@ -8,7 +8,7 @@ pub mod reject;
 pub mod time;
 
 use crate::{
-    RawMessage,
+    RawMessage, camera,
     format::{Incoming, Translated},
     mapping::route::{Choice, Known, Route, Router},
 };
@@ -46,6 +46,8 @@ pub struct Decoded {
     pub refusals: Vec<Refusal>,
     /// Dropped by policy.
     pub dropped: u64,
+    /// Messages whose payload no quarantine may keep, in order (GOV-1).
+    pub private: Vec<u32>,
 }
 
 impl Decoded {
@@ -94,9 +96,17 @@ impl Decoder {
                 out.dropped += 1;
                 return;
             }
-            Route::Refused(reject) => return refuse(out, None, reject.clone()),
+            Route::Refused(reject) => {
+                if camera::is_protected_topic(&message.topic) {
+                    out.private.push(index);
+                }
+                return refuse(out, None, reject.clone());
+            }
             Route::Known(known) => known,
         };
+        if known.format.as_ref().is_some_and(|f| !f.format.keeps_payload()) {
+            out.private.push(index);
+        }
         if message.payload.len() > self.limits.payload_bytes_max {
             let (len, max) = (message.payload.len(), self.limits.payload_bytes_max);
             let reject = Reject::new(Reason::TooLarge, format!("the payload has {len} bytes, the limit is {max}; send smaller messages"));
@@ -110,6 +120,11 @@ impl Decoder {
         let incoming = Incoming { tenant: receipt.tenant, topic, payload: &message.payload, received_at: receipt.received_at };
         match chosen.format.translate(incoming, &mut document) {
             Ok(Translated::Document) => self.document(receipt, index, known, &document, out),
+            Ok(Translated::Lines) => {
+                for text in document.split(|b| *b == b'\n').filter(|text| !text.is_empty()) {
+                    self.document(receipt, index, known, text, out);
+                }
+            }
             Ok(Translated::Nothing) => out.dropped += 1,
             Err(reject) => out.refusals.push(Refusal { message: index, product: product_of(known), reject }),
         }

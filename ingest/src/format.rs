@@ -23,6 +23,8 @@ pub struct Incoming<'a> {
 pub enum Translated {
     /// The document was written.
     Document,
+    /// Several documents were written, one per line; each is matched with the mappings of the topic by itself.
+    Lines,
     /// Nothing to store (a birth, a keep-alive); the ledger counts the message as dropped by policy.
     Nothing,
 }
@@ -34,6 +36,16 @@ pub trait Format: fmt::Debug + Send + Sync {
     /// # Errors
     /// The reason for the quarantine, in words for whoever runs the gateway.
     fn translate(&self, message: Incoming<'_>, out: &mut Vec<u8>) -> Result<Translated, Reject>;
+
+    /// False when payloads may hold personal data: then the quarantine keeps the reason of a refusal only (GOV-1).
+    fn keeps_payload(&self) -> bool {
+        true
+    }
+
+    /// The same format over a register of cameras, when it needs one.
+    fn with_cameras(&self, _: &Arc<crate::camera::Register>) -> Option<Arc<dyn Format>> {
+        None
+    }
 }
 
 /// A format and its name in mapping files.
@@ -46,9 +58,33 @@ pub struct Chosen {
 type Make = fn() -> Arc<dyn Format>;
 
 /// Every format, by its name in mapping files.
-const ALL: &[(&str, Make)] = &[("senml", || Arc::new(senml::SenMl))];
+const ALL: &[(&str, Make)] = &[
+    ("senml", || Arc::new(senml::SenMl)),
+    ("frigate", || video::format(frigate::read)),
+    ("onvif_mj", || video::format(onvif_mj::read)),
+    ("onvif_ej", || video::format(onvif_ej::read)),
+    ("onvif_xml", || video::format(onvif_xml::read)),
+    ("axis_aoa", || video::format(axis_aoa::read)),
+    ("axis_scene", || video::format(axis_scene::read)),
+    ("deepstream", || video::format(deepstream::read)),
+    ("datex2", || Arc::new(datex2::Datex2)),
+    ("fdt", || Arc::new(fdt::Fdt)),
+    ("gtfs_rt", || Arc::new(gtfs_rt::GtfsRt)),
+];
 
+mod axis_aoa;
+mod axis_scene;
+mod datex2;
+mod deepstream;
+mod fdt;
+mod frigate;
+mod gtfs_rt;
+mod onvif;
+mod onvif_ej;
+mod onvif_mj;
+mod onvif_xml;
 mod senml;
+mod video;
 
 /// The format of that name, with state of its own.
 ///

@@ -3,8 +3,10 @@
 //! Floor 1. A message is answered (MQTT acknowledgement, HTTP status) only after its [`Sink`] says that its frame is durable (ING-1).
 
 pub mod broker;
+pub mod camera;
 pub mod chirpstack;
 pub mod config;
+pub mod datex;
 pub mod decode;
 pub mod dedup;
 pub mod error;
@@ -25,6 +27,7 @@ pub mod stats;
 mod testing;
 pub mod topic;
 pub mod validate;
+pub mod xml;
 
 pub use config::IngestConfig;
 pub use error::{IngestError, SinkError};

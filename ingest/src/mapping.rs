@@ -10,9 +10,10 @@ pub mod read;
 pub mod route;
 pub mod template;
 
-use crate::{IngestError, decode::time::TimeFormat, format::Chosen};
+use crate::{IngestError, camera::Register, decode::time::TimeFormat, format::Chosen};
 use pointer::Pointer;
 use schemas::{ProductId, Quality};
+use std::sync::Arc;
 use template::{TenantRule, TextTemplate, TopicTemplate};
 
 /// How to read the messages of one kind of topic.
@@ -110,6 +111,17 @@ impl Mappings {
     #[must_use]
     pub fn builtin() -> Self {
         Self::default()
+    }
+
+    /// Formats of cameras look streams up in this register; without it they refuse every message.
+    #[must_use]
+    pub fn with_cameras(mut self, cameras: &Arc<Register>) -> Self {
+        for chosen in self.list.iter_mut().filter_map(|m| m.format.as_mut()) {
+            if let Some(format) = chosen.format.with_cameras(cameras) {
+                chosen.format = format;
+            }
+        }
+        self
     }
 
     /// From file names and TOML texts; the order of files and tables is the order in which they are tried.

@@ -3,7 +3,7 @@
 use crate::{IngestError, Publisher};
 use arrow_array::builder::{BinaryBuilder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
-use schemas::{Part, Timestamp, ops::OpsTable};
+use schemas::{Part, Timestamp, invariant, ops::OpsTable};
 use std::sync::Arc;
 
 /// One quarantined piece of input.
@@ -15,6 +15,8 @@ pub struct Entry<'a> {
     pub field: Option<&'a str>,
     pub message: &'a str,
     pub payload: &'a [u8],
+    /// The payload may hold personal data and was left out (GOV-1); the message says so.
+    pub private: bool,
 }
 
 /// Columns in the order of `OpsTable::Quarantine.pending_schema()`.
@@ -56,6 +58,10 @@ impl QuarantineRows {
         let mut message = entry.message.to_owned();
         if kept < entry.payload.len() {
             message.push_str(&format!(" (payload cut to {kept} of {} bytes)", entry.payload.len()));
+        }
+        if entry.private {
+            schemas::check!(invariant::Id::Gov1, entry.payload.is_empty(), "a private payload came to the quarantine");
+            message.push_str(" (the payload is not kept: it may hold personal data)");
         }
         self.at.append_value(received_at.0);
         let values = [

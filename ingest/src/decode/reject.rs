@@ -39,6 +39,8 @@ reasons! {
     Conflict "conflict" "The same row was stored before with other values.";
     DuplicateKey "duplicate_key" "A key stands twice in one object.";
     NoContract "no_contract" "The product has no contract.";
+    NoRegisterEntry "no_register_entry" "A camera stream that is not in the register of cameras, or not at that time.";
+    Malformed "malformed" "Not what the format of the mapping says, for example not XML.";
 }
 
 /// One refusal.

@@ -6,7 +6,7 @@ use super::{
     template::{Captures, TenantRule, TextTemplate, TopicTemplate},
 };
 use crate::{
-    IngestError,
+    IngestError, camera,
     decode::{
         block::Entity,
         reject::{Reason, Reject, cut, nearest},
@@ -92,6 +92,10 @@ impl Router {
                 let rule = unknown_product(&contracts, mapping.product.as_str()).to_string();
                 return Err(IngestError::Config { place: mapping.name, rule });
             };
+            if camera::PROTECTED.contains(&mapping.product.as_str()) && mapping.format.as_ref().is_none_or(|f| f.format.keeps_payload()) {
+                let rule = format!("'{}' is filled by formats of cameras only, which ask the register; add 'format'", mapping.product);
+                return Err(IngestError::Config { place: mapping.name, rule });
+            }
             compiled.push(Compiled {
                 topic: mapping.topic.clone(),
                 tenant: mapping.tenant.clone(),
@@ -199,6 +203,9 @@ impl Router {
         let Some(plan) = self.convention.get(product) else {
             return Err(Reject::new(Reason::NoContract, unknown_product(&self.contracts, product).to_string()));
         };
+        if camera::PROTECTED.contains(&product) {
+            return Err(camera::unregistered(product));
+        }
         let table = self.table(sender, &plan.contract);
         let entity = local.map(|local| self.entity(&table, local));
         let choice = Choice { when: Vec::new(), plan: Arc::clone(plan), table, entity };

@@ -29,6 +29,8 @@ pub(super) struct FrameBuilder {
 /// What one group adds, before it is merged.
 struct GroupCounts<'a> {
     group: &'a Group,
+    /// Messages whose payload is not kept.
+    private: &'a [u32],
     lines: Vec<(Option<ProductId>, Counts)>,
     rejects: Vec<MessageReject>,
 }
@@ -55,7 +57,7 @@ impl FrameBuilder {
 
     /// Adds a group; `settle` gives the verdict of a row (block, index), in order.
     pub(super) fn add(&mut self, job: &Job, mut settle: impl FnMut(&Block, usize) -> Verdict) -> Outcome {
-        let mut counts = GroupCounts { group: &job.group, lines: Vec::new(), rejects: Vec::new() };
+        let mut counts = GroupCounts { group: &job.group, private: &job.decoded.private, lines: Vec::new(), rejects: Vec::new() };
         for block in &job.decoded.blocks {
             self.block(block, &mut counts, &mut settle);
         }
@@ -107,13 +109,15 @@ impl FrameBuilder {
         let group = counts.group;
         let raw = &group.messages[message as usize];
         let (topic, reason) = (String::from_utf8_lossy(&raw.topic), reject.reason.code());
+        let private = counts.private.binary_search(&message).is_ok();
         let entry = Entry {
             topic: &topic,
             product: product.map(ProductId::as_str),
             reason,
             field: reject.field.as_deref(),
             message: &reject.message,
-            payload: &raw.payload,
+            payload: if private { &[] } else { &raw.payload },
+            private,
         };
         self.quarantine.push(&group.publisher, group.received_at, &entry);
         *self.totals.reasons.entry(reason).or_default() += 1;
@@ -133,6 +137,7 @@ impl FrameBuilder {
                 field: rejected.field.as_deref(),
                 message: &rejected.message,
                 payload: &rejected.payload,
+                private: false,
             };
             self.quarantine.push(&group.publisher, group.received_at, &entry);
             *self.totals.reasons.entry(rejected.reason).or_default() += 1;
