@@ -50,6 +50,11 @@ const ALL: &[(&str, Make)] = &[("senml", || Arc::new(senml::SenMl))];
 
 mod senml;
 
+/// The names of all formats.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|(name, _)| *name)
+}
+
 /// The format of that name, with state of its own.
 ///
 /// # Errors
