@@ -62,6 +62,9 @@ pub enum Action {
     ReadLedger,
     ReadStatus,
     ReadMetrics,
+    ReadQuarantine,
+    /// Accepting mappings, replaying, editing the register.
+    Operate,
 }
 
 impl Action {
@@ -73,6 +76,8 @@ impl Action {
             Self::ReadLedger => ("the ledger", "analyst or admin"),
             Self::ReadStatus => ("the status", "analyst or admin"),
             Self::ReadMetrics => ("the metrics", "admin"),
+            Self::ReadQuarantine => ("the quarantine", "analyst or admin"),
+            Self::Operate => ("the operator's tools", "admin"),
         }
     }
 }
@@ -84,9 +89,11 @@ impl Principal {
         match action {
             // What a reader without a role sees is cut down to public products row by row.
             Action::ReadTwin => true,
-            Action::Sql | Action::ReadLedger | Action::ReadStatus => matches!(self.role, Role::Admin | Role::Analyst),
+            Action::Sql | Action::ReadLedger | Action::ReadStatus | Action::ReadQuarantine => {
+                matches!(self.role, Role::Admin | Role::Analyst)
+            }
             Action::Ingest => matches!(self.role, Role::Admin | Role::Gateway),
-            Action::ReadMetrics => matches!(self.role, Role::Admin),
+            Action::ReadMetrics | Action::Operate => matches!(self.role, Role::Admin),
         }
     }
 

@@ -1,6 +1,9 @@
 //! The port: what the HTTP surface needs from the city behind it. `server` implements it over lakehouse, twin and ingest.
 
-use crate::{access::Principal, error::ApiError};
+use crate::{
+    access::{Principal, Tenants},
+    error::ApiError,
+};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
@@ -32,6 +35,16 @@ pub trait City: Send + Sync + 'static {
 
     /// Takes messages over HTTP and resolves when they are durable. `body` is already decompressed.
     fn ingest(&self, request: IngestRequest) -> BoxFuture<'_, Result<IngestReceipt, ApiError>>;
+
+    /// Messages that wait in quarantine, grouped by kind of device, each with what would read them.
+    fn suggestions(&self, request: WaitingRequest) -> BoxFuture<'_, Result<Suggestions, ApiError>>;
+
+    /// Writes a mapping (and a contract) of a tenant into the configured directories and puts it in force. Errors: `Invalid` when the
+    /// text does not fit, or speaks of another tenant; then nothing changes.
+    fn accept(&self, request: AcceptRequest) -> BoxFuture<'_, Result<Accepted, ApiError>>;
+
+    /// Puts waiting messages through the pipeline again and resolves when they are durable. Harmless when repeated.
+    fn replay(&self, request: ReplayRequest) -> BoxFuture<'_, Result<Replayed, ApiError>>;
 
     /// Changes of the twin from now on. A reader that is too slow is told so by the channel.
     fn changes(&self) -> broadcast::Receiver<Arc<ChangeBatch>>;
@@ -125,6 +138,8 @@ impl std::fmt::Debug for SqlStream {
 #[derive(Debug, Clone)]
 pub struct IngestRequest {
     pub principal: Principal,
+    /// Whose table it is, when the caller may write for several; `None`: the caller's own.
+    pub tenant: Option<Tenant>,
     pub product: ProductId,
     /// `application/x-ndjson` or `application/json`.
     pub content_type: &'static str,
@@ -147,6 +162,87 @@ pub struct Reject {
     pub reason: String,
     pub field: Option<String>,
     pub message: String,
+}
+
+/// Which waiting messages are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingRequest {
+    pub hours: u32,
+    pub tenant: Option<Tenant>,
+    /// Those of the caller.
+    pub tenants: Tenants,
+}
+
+/// Suggestions for what waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suggestions {
+    /// Messages that wait.
+    pub waiting: usize,
+    /// Whether there are more than were looked at.
+    pub truncated: bool,
+    pub list: Vec<Suggested>,
+}
+
+/// One suggestion, in the form that `ingest::suggest` documents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suggested {
+    pub tenant: Tenant,
+    pub body: serde_json::Value,
+}
+
+/// A suggestion as an operator accepts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptRequest {
+    /// Who accepts, for the head of the file.
+    pub actor: String,
+    /// The mapping may read messages of this tenant only.
+    pub tenant: Tenant,
+    /// Of the suggestion, hexadecimal; names the file.
+    pub id: String,
+    /// TOML of a mapping file.
+    pub mapping: String,
+    pub contract: Option<NewContract>,
+}
+
+/// A contract that comes with a mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewContract {
+    pub product: ProductId,
+    /// ODCS YAML.
+    pub text: String,
+}
+
+/// What accepting did.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Accepted {
+    /// Names of the files written, without their directory.
+    pub files: Vec<String>,
+    /// False when a new contract has to be loaded first, which a restart does.
+    pub in_force: bool,
+}
+
+/// Which messages go through the pipeline again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayRequest {
+    pub tenant: Tenant,
+    /// Template of topics; `None` for all.
+    pub topic: Option<String>,
+    pub messages_max: usize,
+    pub hours: u32,
+}
+
+/// What became of them.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Replayed {
+    pub replayed: usize,
+    /// Left out, by reason.
+    pub skipped: std::collections::BTreeMap<String, usize>,
+    /// Waiting messages of the request that this call did not reach.
+    pub left: usize,
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// The first that were refused again; `line` counts within the call.
+    pub rejects: Vec<Reject>,
 }
 
 /// Changes that one frame of the log caused.
@@ -229,7 +325,7 @@ pub struct TableStatus {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEvent {
     pub actor: String,
-    /// `sign_in`, `sign_out`, `sql`, `ingest`.
+    /// `sign_in`, `sign_out`, `sql`, `ingest`, `accept_mapping`, `replay`, `register`.
     pub action: &'static str,
     /// What it was done to: a user, a query (first 2,000 characters), a product.
     pub object: String,

@@ -42,7 +42,7 @@ pub(crate) async fn post(
         return Err(ApiError::body("body", "is empty; send one JSON message per line, or an array of them"));
     }
     let (actor, object) = (caller.principal.name.clone(), product.to_string());
-    let receipt = app.city.ingest(IngestRequest { principal: caller.principal, product, content_type, body }).await;
+    let receipt = app.city.ingest(IngestRequest { principal: caller.principal, tenant: None, product, content_type, body }).await;
     // The ledger accounts for what was taken; the audit is for what was refused as a whole.
     if let Err(e) = &receipt {
         app.city.audit(AuditEvent { actor, action: "ingest", object, outcome: e.kind().name() });

@@ -8,6 +8,7 @@ pub mod access;
 mod body;
 pub mod city;
 pub mod config;
+mod devices;
 mod doors;
 pub mod error;
 mod identity;
@@ -18,6 +19,7 @@ mod pages;
 mod params;
 mod past;
 mod problem;
+mod register;
 mod router;
 mod scope;
 mod session;
@@ -28,8 +30,9 @@ mod view;
 
 pub use access::{Principal, Role, Tenants};
 pub use city::{
-    AuditEvent, ChangeBatch, City, Credentials, IngestReceipt, IngestRequest, LedgerRow, PastRequest, Reject, Series, SeriesRequest,
-    Session, SqlRequest, SqlStream, Status, TableStatus,
+    AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, Credentials, IngestReceipt, IngestRequest, LedgerRow, NewContract, PastRequest,
+    Reject, ReplayRequest, Replayed, Series, SeriesRequest, Session, SqlRequest, SqlStream, Status, Suggested, Suggestions, TableStatus,
+    WaitingRequest,
 };
 pub use config::{ApiConfig, ApiLimits, MetricsAccess};
 pub use error::{ApiError, Failure};

@@ -34,6 +34,16 @@ pub(crate) async fn login_en(headers: HeaderMap) -> Response {
     page("login.en.html", &headers)
 }
 
+/// `GET /devices`
+pub(crate) async fn devices_it(headers: HeaderMap) -> Response {
+    page("devices.it.html", &headers)
+}
+
+/// `GET /en/devices`
+pub(crate) async fn devices_en(headers: HeaderMap) -> Response {
+    page("devices.en.html", &headers)
+}
+
 fn page(name: &str, headers: &HeaderMap) -> Response {
     embedded(name, headers).unwrap_or_else(|| {
         ApiError::not_found("this build carries no pages")

@@ -3,20 +3,21 @@
 use crate::{
     city::City,
     config::ApiConfig,
+    devices,
     doors::Doors,
     error::ApiError,
     ingest,
     layers::{self, RequestIds, Security},
     ops, pages,
     past::Past,
-    session, sql, view,
+    register, session, sql, view,
 };
 use axum::{
     Router,
     extract::{Path, rejection::PathRejection},
     http::{HeaderName, HeaderValue, Method, header},
     middleware,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use schemas::Kind;
 use std::sync::Arc;
@@ -76,6 +77,10 @@ fn routes() -> Router<App> {
         .route("/api/twin/events", get(view::events::get))
         .route("/api/sql", post(sql::run))
         .route("/api/ingest/{product}", post(ingest::post))
+        .route("/api/quarantine/suggestions", get(devices::suggestions))
+        .route("/api/quarantine/accept", post(devices::accept))
+        .route("/api/quarantine/replay", post(devices::replay))
+        .route("/api/register/{entity}", put(register::put))
         .route("/api/ledger", get(ops::ledger))
         .route("/api/status", get(ops::status))
         .route("/api/session", get(session::get).post(session::post).delete(session::delete))
@@ -86,6 +91,8 @@ fn routes() -> Router<App> {
         .route("/en", get(pages::map_en))
         .route("/login", get(pages::login_it))
         .route("/en/login", get(pages::login_en))
+        .route("/devices", get(pages::devices_it))
+        .route("/en/devices", get(pages::devices_en))
         .route("/assets/{*path}", get(pages::asset))
         .route("/favicon.ico", get(pages::asset))
         .route("/favicon.svg", get(pages::asset))

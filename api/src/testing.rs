@@ -70,6 +70,9 @@ pub(crate) struct FakeCity {
     /// Set when the stream of a query `endless` is dropped.
     pub(crate) dropped: Arc<AtomicBool>,
     pub(crate) signed_out: AtomicUsize,
+    pub(crate) accepted: Mutex<Vec<AcceptRequest>>,
+    pub(crate) replayed: Mutex<Vec<ReplayRequest>>,
+    pub(crate) waiting: Mutex<Vec<WaitingRequest>>,
 }
 
 /// One row: entity, place, fields.
@@ -98,6 +101,9 @@ impl FakeCity {
             sql: Mutex::default(),
             dropped: Arc::default(),
             signed_out: AtomicUsize::default(),
+            accepted: Mutex::default(),
+            replayed: Mutex::default(),
+            waiting: Mutex::default(),
         });
         let free = |n| [("free", schemas::Value::Int(n))];
         city.put(
@@ -276,11 +282,46 @@ impl City for FakeCity {
     }
 
     fn ingest(&self, request: IngestRequest) -> BoxFuture<'_, Result<IngestReceipt, ApiError>> {
+        if request.product.as_str() == crate::register::PRODUCT {
+            self.ingested.lock().push(request);
+            let counts = Counts { received: 1, stored: 1, ..Counts::default() };
+            return async move { Ok(IngestReceipt { counts, rejects: Vec::new() }) }.boxed();
+        }
         let received = request.body.split(|b| *b == b'\n').filter(|l| !l.is_empty()).count() as u64;
         self.ingested.lock().push(request);
         let reject = Reject { line: 2, reason: "range".into(), field: Some("free".into()), message: "free is below 0".into() };
         let counts = Counts { received, stored: received - 1, quarantined: 1, ..Counts::default() };
         async move { Ok(IngestReceipt { counts, rejects: vec![reject] }) }.boxed()
+    }
+
+    /// One group of each tenant.
+    fn suggestions(&self, request: WaitingRequest) -> BoxFuture<'_, Result<Suggestions, ApiError>> {
+        self.waiting.lock().push(request);
+        let one =
+            |tenant: &str| Suggested { tenant: Tenant::new(tenant).unwrap(), body: serde_json::json!({"id": "0a", "tenant": tenant}) };
+        let list = vec![one("bologna"), one("modena")];
+        async move { Ok(Suggestions { waiting: 7, truncated: false, list }) }.boxed()
+    }
+
+    fn accept(&self, request: AcceptRequest) -> BoxFuture<'_, Result<Accepted, ApiError>> {
+        let in_force = request.contract.is_none();
+        let wrong = request.mapping == "wrong";
+        self.accepted.lock().push(request);
+        async move {
+            if wrong {
+                return Err(ApiError::new(Kind::Invalid, "mapping[0]: topic: is missing"));
+            }
+            Ok(Accepted { files: vec!["0-accepted-bologna-0a.toml".into()], in_force })
+        }
+        .boxed()
+    }
+
+    fn replay(&self, request: ReplayRequest) -> BoxFuture<'_, Result<Replayed, ApiError>> {
+        let n = request.messages_max.min(5);
+        self.replayed.lock().push(request);
+        let counts = Counts { received: n as u64, stored: n as u64, ..Counts::default() };
+        let skipped = [("cut".to_owned(), 1)].into();
+        async move { Ok(Replayed { replayed: n, skipped, left: 5 - n, counts, rejects: Vec::new() }) }.boxed()
     }
 
     fn changes(&self) -> broadcast::Receiver<Arc<ChangeBatch>> {

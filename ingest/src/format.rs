@@ -86,6 +86,11 @@ mod onvif_xml;
 mod senml;
 mod video;
 
+/// The names of all formats.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|(name, _)| *name)
+}
+
 /// The format of that name, with state of its own.
 ///
 /// # Errors

@@ -20,9 +20,11 @@ pub mod mapping;
 pub mod message;
 pub mod pipeline;
 pub mod quarantine;
+pub mod replay;
 pub mod rows;
 pub mod sink;
 pub mod stats;
+pub mod suggest;
 #[cfg(test)]
 mod testing;
 pub mod topic;

@@ -12,6 +12,7 @@ use crate::{
     Door, Durable, Group, IngestConfig, IngestError, Sink,
     decode::{DecodeLimits, Decoded, Decoder, Receipt},
     mapping::{Mappings, route::Router},
+    replay::Again,
     stats::{Counters, Stats},
 };
 use futures::{FutureExt, future::BoxFuture};
@@ -53,6 +54,8 @@ type Answer = oneshot::Sender<Result<Outcome, IngestError>>;
 struct Job {
     group: Group,
     decoded: Decoded,
+    /// For a replay, where each message comes from.
+    again: Option<Vec<Again>>,
     answer: Answer,
     /// Given back when the job is dropped: its rows are in a frame by then.
     _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
@@ -123,14 +126,24 @@ impl Pipeline {
 
     /// Waits for room, decodes, queues. The receiver gets the outcome when it is durable.
     pub async fn submit_group(&self, group: Group) -> Result<Pending, IngestError> {
+        self.take(group, None).await
+    }
+
+    /// Messages of the quarantine once more: judged by their first receipt, known from that of the group on ([`crate::replay`]).
+    /// `again` has an entry for each message.
+    pub(crate) async fn submit_again(&self, group: Group, again: Vec<Again>) -> Result<Pending, IngestError> {
+        self.take(group, Some(again)).await
+    }
+
+    async fn take(&self, group: Group, again: Option<Vec<Again>>) -> Result<Pending, IngestError> {
         let room = self.room(&group).await?;
         let (answer, outcome) = oneshot::channel();
         if group.messages.is_empty() && group.rejects.is_empty() {
             drop(answer.send(Ok(Outcome::default())));
             return Ok(Pending(outcome));
         }
-        let decoded = self.decode(&group).await;
-        self.0.jobs.send(Job { group, decoded, answer, _room: room }).await.map_err(|_| IngestError::Stopped)?;
+        let decoded = self.decode(&group, again.as_deref()).await;
+        self.0.jobs.send(Job { group, decoded, again, answer, _room: room }).await.map_err(|_| IngestError::Stopped)?;
         Ok(Pending(outcome))
     }
 
@@ -147,9 +160,10 @@ impl Pipeline {
         Ok((messages, kib))
     }
 
-    async fn decode(&self, group: &Group) -> Decoded {
+    async fn decode(&self, group: &Group, again: Option<&[Again]>) -> Decoded {
         let mut out = Decoded::default();
-        let receipt = Receipt { tenant: &group.publisher.tenant, received_at: group.received_at };
+        let first = |i: usize| again.and_then(|a| a.get(i)).map_or(group.received_at, |a| a.received_at);
+        let receipt = |i: usize| Receipt { tenant: &group.publisher.tenant, received_at: first(i) };
         for (chunk, messages) in group.messages.chunks(DECODE_CHUNK).enumerate() {
             if chunk > 0 {
                 tokio::task::yield_now().await;
@@ -157,7 +171,8 @@ impl Pipeline {
             let decoder = self.0.decoders.lock().pop();
             let mut decoder = decoder.unwrap_or_else(|| Decoder::new(Arc::clone(&self.0.router), self.0.limits.clone()));
             for (i, message) in messages.iter().enumerate() {
-                decoder.message(receipt, (chunk * DECODE_CHUNK + i) as u32, message, &mut out);
+                let index = chunk * DECODE_CHUNK + i;
+                decoder.message(receipt(index), index as u32, message, &mut out);
             }
             self.0.decoders.lock().push(decoder);
         }

@@ -16,6 +16,7 @@ builtin!(
     "noise",
     "parking",
     "people_vehicle_count",
+    "sensor_register",
     "service_alert",
     "street_light",
     "traffic_class_count",
@@ -51,6 +52,14 @@ impl Contracts {
             map.insert(contract.product.clone(), Arc::new(contract));
         }
         Ok(Self(Arc::new(map)))
+    }
+
+    /// These and one more, which replaces one of the same product.
+    #[must_use]
+    pub fn with(&self, contract: Contract) -> Self {
+        let mut map = BTreeMap::clone(&self.0);
+        map.insert(contract.product.clone(), Arc::new(contract));
+        Self(Arc::new(map))
     }
 
     #[must_use]

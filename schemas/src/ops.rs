@@ -16,10 +16,12 @@ pub enum OpsTable {
     Ledger,
     /// Who did what: sign-ins, queries, changes of settings and users.
     Audit,
+    /// What became of quarantined messages that were put through the pipeline again.
+    Replayed,
 }
 
 impl OpsTable {
-    pub const ALL: [Self; 3] = [Self::Quarantine, Self::Ledger, Self::Audit];
+    pub const ALL: [Self; 4] = [Self::Quarantine, Self::Ledger, Self::Audit, Self::Replayed];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -27,6 +29,7 @@ impl OpsTable {
             Self::Quarantine => "quarantine",
             Self::Ledger => "ledger",
             Self::Audit => "audit",
+            Self::Replayed => "replayed",
         }
     }
 
@@ -82,6 +85,16 @@ impl OpsTable {
                 text("object", false),
                 text("outcome", false),
                 text("detail", true),
+            ],
+            Self::Replayed => vec![
+                at,
+                text("tenant", false),
+                text("source", false),
+                text("topic", false),
+                // With topic and digest, which row of `ops.quarantine` it was.
+                count("quarantine_position"),
+                count("digest"),
+                text("outcome", false),
             ],
         };
         Arc::new(Schema::new(fields))

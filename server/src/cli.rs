@@ -25,6 +25,9 @@ pub enum Command {
     Import(ImportArgs),
     /// Publishes stored rows of a table again, through MQTT, at a chosen speed.
     Replay(ReplayArgs),
+    /// Messages that no row could be made of: what would read them, and putting them through again.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Runs one SQL query over the data directory, or over a running Portico.
     Sql(SqlArgs),
     /// Checks the settings, the ports, the disk and the tables.
@@ -102,6 +105,40 @@ pub struct SqlArgs {
     /// table, csv or json.
     #[arg(long, default_value = "table")]
     pub format: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// Lists what waits, by tenant, reason and topic.
+    List {
+        /// Hours back from now.
+        #[arg(long, default_value_t = 72)]
+        hours: u32,
+    },
+    /// Suggests a mapping for each kind of device; with --id the whole text of one.
+    Suggest {
+        #[arg(long, default_value_t = 72)]
+        hours: u32,
+        #[arg(long)]
+        id: Option<String>,
+    },
+    /// Writes the suggestion with this id into data.mappings (and its contract into data.contracts).
+    Accept {
+        id: String,
+        #[arg(long, default_value_t = 72)]
+        hours: u32,
+    },
+    /// Puts what the mappings read by now through the pipeline again; may be repeated.
+    Replay {
+        /// The city's tenant when absent.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Template of topics, as in a mapping; all when absent.
+        #[arg(long)]
+        topic: Option<String>,
+        #[arg(long, default_value_t = 72)]
+        hours: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

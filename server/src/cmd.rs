@@ -4,6 +4,7 @@ pub mod backup;
 pub mod demo;
 pub mod doctor;
 pub mod import;
+pub mod quarantine;
 pub mod replay;
 pub mod serve;
 pub mod sql;

@@ -56,6 +56,7 @@ async fn dispatch(config: &config::Config, command: Command) -> Result<()> {
         Command::Serve => cmd::serve::run(config).await,
         Command::Import(args) => cmd::import::run(config, args).await,
         Command::Replay(args) => cmd::replay::run(config, args).await,
+        Command::Quarantine(command) => cmd::quarantine::run(config, command).await,
         Command::Sql(args) => cmd::sql::run(config, args).await,
         Command::Doctor => cmd::doctor::run(config).await,
         Command::Twin(TwinCommand::Verify) => cmd::twin::verify(config).await,

@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     listen::{self, WhenTaken},
     tls,
-    wire::{self, Door, LakeSink, TwinFeed},
+    wire::{self, Devices, Door, LakeSink, TwinFeed},
 };
 use anyhow::{Context as _, Result};
 use api::{ApiConfig, MetricsAccess};
@@ -38,6 +38,7 @@ pub struct Parts {
     pub contracts: Contracts,
     pub lakehouse: Lakehouse,
     pub ingest: Ingest,
+    pub devices: Arc<Devices>,
     pub feed: Arc<TwinFeed>,
     pub users: Door,
     pub audit: Audit,
@@ -79,7 +80,7 @@ fn mappings(config: &Config) -> Result<Mappings> {
 }
 
 /// Name and text of each file of `folder` with this ending; none when the setting is empty.
-fn texts(folder: &std::path::Path, ending: &str) -> Result<Vec<(String, String)>> {
+pub fn texts(folder: &std::path::Path, ending: &str) -> Result<Vec<(String, String)>> {
     if folder.as_os_str().is_empty() {
         return Ok(Vec::new());
     }
@@ -120,7 +121,18 @@ impl Parts {
             Arc::clone(&clock),
         )?;
         let public = config.city.public.iter().map(|t| TableRef::parse(t)).collect::<Result<_, _>>()?;
+        let devices = Devices {
+            contracts: contracts.clone(),
+            lakehouse: lakehouse.clone(),
+            ingest: ingest.clone(),
+            users: Arc::clone(&users.0),
+            clock: Arc::clone(&clock),
+            mappings_dir: config.data.mappings.clone(),
+            contracts_dir: config.data.contracts.clone(),
+            accepting: parking_lot::Mutex::default(),
+        };
         Ok(Arc::new(Self {
+            devices: Arc::new(devices),
             audit: Audit::start(lakehouse.clone(), Arc::clone(&clock)),
             tenant: Tenant::new(&config.city.tenant)?,
             sql_memory_bytes: usize::try_from(config.sql.memory_mib << 20)?,

@@ -2,11 +2,13 @@
 
 mod access;
 mod city;
+mod devices;
 mod feed;
 mod latest;
 mod sink;
 
 pub use access::Door;
 pub use city::Portico;
+pub use devices::Devices;
 pub use feed::{TwinFeed, rebuild};
 pub use sink::LakeSink;

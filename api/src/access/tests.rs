@@ -9,6 +9,8 @@ const ROLES: [&str; 5] = ["", "gateway", "viewer", "analyst", "admin"];
 const PARKING: &str = "/api/twin/entities/urn:ngsi-ld:OffStreetParking:bologna:a";
 const BIN: &str = "/api/twin/entities/urn:ngsi-ld:Bin:bologna:1";
 const MODENA: &str = "/api/twin/entities/urn:ngsi-ld:NoiseLevelObserved:modena:1";
+const ACCEPT: &str = r#"{"tenant":"bologna","id":"0a","mapping":"[[mapping]]"}"#;
+const ENTRY: &str = r#"{"class":"Sensore di parcheggio","owner":"Comune","purpose_it":"Posti liberi","personal_data":false}"#;
 
 const CASES: &[Case] = &[
     ("GET", "/healthz", "", [200; 5]),
@@ -34,6 +36,10 @@ const CASES: &[Case] = &[
     ("GET", "/api/twin/h3?product=bins&field=citizen", "", [400; 5]),
     ("POST", "/api/sql", "SELECT 1", [401, 403, 403, 200, 200]),
     ("POST", "/api/ingest/parking", "{}", [401, 200, 403, 403, 200]),
+    ("GET", "/api/quarantine/suggestions", "", [401, 403, 403, 200, 200]),
+    ("POST", "/api/quarantine/accept", ACCEPT, [401, 403, 403, 403, 200]),
+    ("POST", "/api/quarantine/replay", r#"{"tenant":"bologna"}"#, [401, 403, 403, 403, 200]),
+    ("PUT", "/api/register/urn:ngsi-ld:OffStreetParking:bologna:a", ENTRY, [401, 403, 403, 403, 200]),
     ("GET", "/api/ledger", "", [401, 403, 403, 200, 200]),
     ("GET", "/api/status", "", [401, 403, 403, 200, 200]),
     ("GET", "/metrics", "", [401, 403, 403, 403, 200]),

@@ -10,15 +10,22 @@ use std::{collections::HashMap, sync::Arc};
 #[derive(Debug)]
 pub(super) struct Routes {
     max: usize,
+    /// Of the router when the answers were given.
+    generation: u64,
     by_topic: HashMap<Box<[u8]>, (Tenant, Arc<Route>), RandomState>,
 }
 
 impl Routes {
     pub(super) fn new(max: usize) -> Self {
-        Self { max: max.max(1), by_topic: HashMap::default() }
+        Self { max: max.max(1), generation: 0, by_topic: HashMap::default() }
     }
 
     pub(super) fn get(&mut self, router: &Router, tenant: &Tenant, topic: &[u8]) -> Arc<Route> {
+        let generation = router.generation();
+        if generation != self.generation {
+            self.by_topic.clear();
+            self.generation = generation;
+        }
         if let Some((owner, route)) = self.by_topic.get(topic)
             && owner == tenant
         {

@@ -1,4 +1,5 @@
-//! From a topic to the plans that may read its messages. Pure and immutable after the start; decoders remember its answers.
+//! From a topic to the plans that may read its messages. Decoders remember its answers, until [`Router::replace`] puts other
+//! mappings in force: tables keep their numbers and identities their seeds, so nothing that was told apart before is forgotten.
 
 use super::{
     EntityRule, Mapping, Mappings,
@@ -14,11 +15,14 @@ use crate::{
     format::Chosen,
     identity::Identities,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use schemas::{Contract, Contracts, EntityId, ProductId, TableRef, Tenant, row};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// First level of the built-in convention.
@@ -72,29 +76,33 @@ struct Compiled {
     plan: Arc<Plan>,
 }
 
-/// All routes.
+/// The mappings in force, compiled.
 #[derive(Debug)]
-pub struct Router {
-    contracts: Contracts,
+struct InForce {
     compiled: Vec<Compiled>,
     dropped: Vec<TopicTemplate>,
-    convention: BTreeMap<ProductId, Arc<Plan>>,
-    tables: Mutex<HashMap<TableRef, Arc<Table>>>,
-    pub identities: Identities,
 }
 
-impl Router {
-    /// Compiles every mapping; the error names the first that does not fit its contract.
-    pub fn new(contracts: Contracts, mappings: Mappings) -> Result<Self, IngestError> {
+impl InForce {
+    /// The error names the first mapping that does not fit its contract.
+    fn compile(contracts: &Contracts, mappings: Mappings, before: Option<&Self>) -> Result<Self, IngestError> {
         let mut compiled = Vec::new();
-        for mapping in mappings.list {
+        for mut mapping in mappings.list {
             let Some(contract) = contracts.get(&mapping.product) else {
-                let rule = unknown_product(&contracts, mapping.product.as_str()).to_string();
+                let rule = unknown_product(contracts, mapping.product.as_str()).to_string();
                 return Err(IngestError::Config { place: mapping.name, rule });
             };
             if camera::PROTECTED.contains(&mapping.product.as_str()) && mapping.format.as_ref().is_none_or(|f| f.format.keeps_payload()) {
                 let rule = format!("'{}' is filled by formats of cameras only, which ask the register; add 'format'", mapping.product);
                 return Err(IngestError::Config { place: mapping.name, rule });
+            }
+            // What a format keeps between messages (births, aliases) outlives a change of other mappings.
+            let same = |c: &&Compiled| c.mapping.name == mapping.name && c.topic == mapping.topic;
+            let old = before.and_then(|b| b.compiled.iter().find(same)).and_then(|c| c.mapping.format.clone());
+            if let (Some(new), Some(old)) = (&mut mapping.format, old)
+                && new.name == old.name
+            {
+                *new = old;
             }
             compiled.push(Compiled {
                 topic: mapping.topic.clone(),
@@ -107,10 +115,48 @@ impl Router {
                 mapping,
             });
         }
+        Ok(Self { compiled, dropped: mappings.dropped })
+    }
+}
+
+/// All routes.
+#[derive(Debug)]
+pub struct Router {
+    contracts: Contracts,
+    in_force: RwLock<Arc<InForce>>,
+    /// Counts changes of what is in force; answers remembered under an older count are void.
+    generation: AtomicU64,
+    convention: BTreeMap<ProductId, Arc<Plan>>,
+    tables: Mutex<HashMap<TableRef, Arc<Table>>>,
+    pub identities: Identities,
+}
+
+impl Router {
+    /// Compiles every mapping; the error names the first that does not fit its contract.
+    pub fn new(contracts: Contracts, mappings: Mappings) -> Result<Self, IngestError> {
+        let in_force = RwLock::new(Arc::new(InForce::compile(&contracts, mappings, None)?));
         let convention =
             contracts.iter().map(|c| Ok((c.product.clone(), Arc::new(Plan::convention(c)?)))).collect::<Result<_, IngestError>>()?;
-        let dropped = mappings.dropped;
-        Ok(Self { contracts, compiled, dropped, convention, tables: Mutex::default(), identities: Identities::default() })
+        let (tables, identities, generation) = (Mutex::default(), Identities::default(), AtomicU64::new(0));
+        Ok(Self { contracts, in_force, generation, convention, tables, identities })
+    }
+
+    /// Puts other mappings in force, all or none. A message that is being decoded is read by the old ones or the new ones.
+    ///
+    /// # Errors
+    /// When a mapping does not fit its contract; then nothing changes.
+    pub fn replace(&self, mappings: Mappings) -> Result<(), IngestError> {
+        let before = Arc::clone(&self.in_force.read());
+        let next = Arc::new(InForce::compile(&self.contracts, mappings, Some(&before))?);
+        *self.in_force.write() = next;
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Changes with every [`Self::replace`].
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     #[must_use]
@@ -142,10 +188,16 @@ impl Router {
     /// What becomes of a topic of a sender of `sender`.
     #[must_use]
     pub fn route(&self, sender: &Tenant, topic: &str) -> Route {
-        if self.dropped.iter().any(|t| t.matches(topic).is_some()) {
+        let in_force = Arc::clone(&self.in_force.read());
+        if in_force.dropped.iter().any(|t| t.matches(topic).is_some()) {
             return Route::Dropped;
         }
-        let matching: Vec<_> = self.compiled.iter().filter_map(|c| c.topic.matches(topic).map(|captures| (c, captures))).collect();
+        let mut matching: Vec<_> = in_force.compiled.iter().filter_map(|c| c.topic.matches(topic).map(|captures| (c, captures))).collect();
+        // A mapping for one tenant does not stand in the way of the others on the same topics.
+        let own = |c: &Compiled| !matches!(&c.tenant, TenantRule::Fixed(tenant) if tenant != sender);
+        if matching.iter().any(|(c, _)| own(c)) {
+            matching.retain(|(c, _)| own(c));
+        }
         if matching.is_empty() {
             return self.by_convention(sender, topic).unwrap_or_else(Route::Refused);
         }

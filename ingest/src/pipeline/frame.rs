@@ -9,6 +9,7 @@ use crate::{
     },
     dedup::Verdict,
     quarantine::{Entry, QuarantineRows},
+    replay::{Fate, ReplayedRows},
     rows::TableRows,
     stats::FrameTotals,
 };
@@ -22,6 +23,7 @@ type LedgerKey = (Tenant, SourceId, Option<ProductId>, Timestamp);
 pub(super) struct FrameBuilder {
     rows: BTreeMap<usize, TableRows>,
     quarantine: QuarantineRows,
+    replayed: ReplayedRows,
     ledger: HashMap<LedgerKey, Counts, foldhash::fast::RandomState>,
     totals: FrameTotals,
 }
@@ -33,6 +35,8 @@ struct GroupCounts<'a> {
     private: &'a [u32],
     lines: Vec<(Option<ProductId>, Counts)>,
     rejects: Vec<MessageReject>,
+    /// Of each message of a replay; empty otherwise.
+    fates: Vec<Fate>,
 }
 
 impl GroupCounts<'_> {
@@ -50,6 +54,7 @@ impl FrameBuilder {
         Self {
             rows: BTreeMap::new(),
             quarantine: QuarantineRows::new(payload_bytes_max),
+            replayed: ReplayedRows::new(),
             ledger: HashMap::default(),
             totals: FrameTotals::default(),
         }
@@ -57,7 +62,9 @@ impl FrameBuilder {
 
     /// Adds a group; `settle` gives the verdict of a row (block, index), in order.
     pub(super) fn add(&mut self, job: &Job, mut settle: impl FnMut(&Block, usize) -> Verdict) -> Outcome {
-        let mut counts = GroupCounts { group: &job.group, private: &job.decoded.private, lines: Vec::new(), rejects: Vec::new() };
+        let mut counts =
+            GroupCounts { group: &job.group, private: &job.decoded.private, lines: Vec::new(), rejects: Vec::new(), fates: Vec::new() };
+        counts.fates.resize(job.again.as_ref().map_or(0, Vec::len), Fate::default());
         for block in &job.decoded.blocks {
             self.block(block, &mut counts, &mut settle);
         }
@@ -71,6 +78,9 @@ impl FrameBuilder {
             line.dropped += job.decoded.dropped;
         }
         self.door_rejects(&mut counts);
+        if let Some(again) = &job.again {
+            self.replayed.push(&job.group, again, &counts.fates);
+        }
         self.merge(counts)
     }
 
@@ -81,7 +91,13 @@ impl FrameBuilder {
         let rows = self.rows.entry(block.table.id).or_insert_with(|| TableRows::new(Arc::clone(&block.table)));
         let mut conflicts = Vec::new();
         for (i, row) in block.rows.iter().enumerate() {
-            match settle(block, i) {
+            let verdict = settle(block, i);
+            if let Some(fate) = counts.fates.get_mut(row.message as usize) {
+                fate.stored |= verdict == Verdict::New;
+                fate.duplicate |= verdict == Verdict::Duplicate;
+                fate.conflict |= verdict == Verdict::Conflict;
+            }
+            match verdict {
                 Verdict::New => {
                     rows.push(block, i, &group.publisher, group.received_at);
                     if row.late {
@@ -108,6 +124,9 @@ impl FrameBuilder {
     fn refuse(&mut self, message: u32, product: Option<&ProductId>, reject: &Reject, counts: &mut GroupCounts<'_>) {
         let group = counts.group;
         let raw = &group.messages[message as usize];
+        if let Some(fate) = counts.fates.get_mut(message as usize) {
+            fate.refused = true;
+        }
         let (topic, reason) = (String::from_utf8_lossy(&raw.topic), reject.reason.code());
         let private = counts.private.binary_search(&message).is_ok();
         let entry = Entry {
@@ -168,6 +187,7 @@ impl FrameBuilder {
             parts.extend(rows.finish()?);
         }
         parts.extend(self.quarantine.finish()?);
+        parts.extend(self.replayed.finish()?);
         let mut ledger = Vec::with_capacity(self.ledger.len());
         for ((tenant, source, product, hour), counts) in self.ledger {
             schemas::check!(invariant::Id::Ing2, counts.imbalance() == 0, "{tenant} {source} {product:?} {hour}: {counts:?}");

@@ -5,15 +5,15 @@ use crate::{metrics, node::Parts};
 use api::{
     access::{Principal, Tenants},
     city::{
-        AuditEvent, ChangeBatch, City, Credentials, IngestReceipt, IngestRequest, LedgerRow, PastRequest, Reject, Series, SeriesRequest,
-        Session, SqlRequest, SqlStream, Status, TableStatus,
+        AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, Credentials, IngestReceipt, IngestRequest, LedgerRow, PastRequest, Reject,
+        Replayed, ReplayRequest, Series, SeriesRequest, Session, SqlRequest, SqlStream, Status, Suggestions, TableStatus, WaitingRequest,
     },
     error::ApiError,
 };
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use ingest::{Publisher, TopicFilter};
 use lakehouse::{LakehouseError, Limits, QueryRequest};
-use schemas::{Clock, Contracts, Kind, SourceId, TableRef};
+use schemas::{Clock, Contracts, Kind, SourceId, TableRef, Tenant};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::broadcast;
 
@@ -44,18 +44,20 @@ fn past_failed(error: &twin::TwinError) -> ApiError {
 }
 
 impl Portico {
-    /// Who sends: the user's own topics and tenant; an admin sends for the city's tenant.
-    fn publisher(&self, principal: &Principal) -> Result<Publisher, ApiError> {
+    /// Who sends: the user's own topics and tenant; an admin sends for the city's tenant, or for the one that is named.
+    fn publisher(&self, principal: &Principal, named: Option<&Tenant>) -> Result<Publisher, ApiError> {
         let refused = || ApiError::forbidden("you have no tenant to send data for", "ask an admin to give your user one");
         let user = self.0.users.0.named(&principal.name).ok_or_else(refused)?;
         let own = access::publisher(&user);
         let source = SourceId::new(&format!("http/{}", principal.name)).map_err(|e| ApiError::new(Kind::Invalid, e.to_string()))?;
-        if let Some(own) = own.filter(|p| !p.publish.is_empty()) {
+        if let Some(own) = own.filter(|p| !p.publish.is_empty() && named.is_none()) {
             return Ok(Publisher { source, ..own });
         }
-        let tenant = match &principal.tenants {
-            Tenants::All => self.0.tenant.clone(),
-            Tenants::Some(list) => list.first().cloned().ok_or_else(refused)?,
+        let tenant = match (&principal.tenants, named) {
+            // The API checked that it is one of the caller's.
+            (_, Some(named)) => named.clone(),
+            (Tenants::All, None) => self.0.tenant.clone(),
+            (Tenants::Some(list), None) => list.first().cloned().ok_or_else(refused)?,
         };
         let everything = TopicFilter::parse(&format!("portico/{tenant}/#")).ok_or_else(refused)?;
         Ok(Publisher { source, tenant, publish: vec![everything], subscribe: Vec::new(), simulated: user.simulated })
@@ -83,7 +85,7 @@ impl Portico {
     }
 
     async fn take(&self, request: IngestRequest) -> Result<IngestReceipt, ApiError> {
-        let publisher = self.publisher(&request.principal)?;
+        let publisher = self.publisher(&request.principal, request.tenant.as_ref())?;
         let receipt = self
             .0
             .ingest
@@ -133,6 +135,23 @@ impl City for Portico {
 
     fn ingest(&self, request: IngestRequest) -> BoxFuture<'_, Result<IngestReceipt, ApiError>> {
         self.take(request).boxed()
+    }
+
+    fn suggestions(&self, request: WaitingRequest) -> BoxFuture<'_, Result<Suggestions, ApiError>> {
+        self.0.devices.suggestions(request).boxed()
+    }
+
+    fn accept(&self, request: AcceptRequest) -> BoxFuture<'_, Result<Accepted, ApiError>> {
+        let devices = Arc::clone(&self.0.devices);
+        async move {
+            let task = tokio::task::spawn_blocking(move || devices.accept(&request));
+            task.await.map_err(|e| ApiError::internal(format!("accepting: {e}")))?
+        }
+        .boxed()
+    }
+
+    fn replay(&self, request: ReplayRequest) -> BoxFuture<'_, Result<Replayed, ApiError>> {
+        self.0.devices.replay(request).boxed()
     }
 
     fn changes(&self) -> broadcast::Receiver<Arc<ChangeBatch>> {
