@@ -10,6 +10,7 @@ pub mod city;
 pub mod config;
 mod doors;
 pub mod error;
+mod foreign;
 mod identity;
 mod ingest;
 mod layers;
@@ -28,9 +29,9 @@ mod view;
 
 pub use access::{Principal, Role, Tenants};
 pub use city::{
-    AuditEvent, ChangeBatch, City, Credentials, IngestReceipt, IngestRequest, LedgerRow, PastRequest, Reject, Series, SeriesRequest,
-    Session, SqlRequest, SqlStream, Status, TableStatus,
+    AuditEvent, ChangeBatch, City, Credentials, ForeignRequest, IngestReceipt, IngestRequest, LedgerRow, PastRequest, Protocol, Reject,
+    Series, SeriesRequest, Session, SqlRequest, SqlStream, Status, TableStatus,
 };
-pub use config::{ApiConfig, ApiLimits, MetricsAccess};
+pub use config::{ApiConfig, ApiLimits, MetricsAccess, Webhook};
 pub use error::{ApiError, Failure};
 pub use router::router;

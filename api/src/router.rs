@@ -5,7 +5,7 @@ use crate::{
     config::ApiConfig,
     doors::Doors,
     error::ApiError,
-    ingest,
+    foreign, ingest,
     layers::{self, RequestIds, Security},
     ops, pages,
     past::Past,
@@ -76,6 +76,7 @@ fn routes() -> Router<App> {
         .route("/api/twin/events", get(view::events::get))
         .route("/api/sql", post(sql::run))
         .route("/api/ingest/{product}", post(ingest::post))
+        .merge(foreign::routes())
         .route("/api/ledger", get(ops::ledger))
         .route("/api/status", get(ops::status))
         .route("/api/session", get(session::get).post(session::post).delete(session::delete))

@@ -23,6 +23,8 @@ pub struct Incoming<'a> {
 pub enum Translated {
     /// The document was written.
     Document,
+    /// The payload is InfluxDB line protocol and is read as such, line by line, without a document; see [`line_protocol`].
+    Lines,
     /// Nothing to store (a birth, a keep-alive); the ledger counts the message as dropped by policy.
     Nothing,
 }
@@ -43,12 +45,32 @@ pub struct Chosen {
     pub format: Arc<dyn Format>,
 }
 
+/// The format whose messages are lines.
+pub const LINE_PROTOCOL: &str = "line_protocol";
+
 type Make = fn() -> Arc<dyn Format>;
 
 /// Every format, by its name in mapping files.
-const ALL: &[(&str, Make)] = &[("senml", || Arc::new(senml::SenMl))];
+const ALL: &[(&str, Make)] = &[
+    ("fiware_json", || Arc::new(fiware::Json)),
+    ("homie5", || Arc::new(homie::Homie::default())),
+    (LINE_PROTOCOL, || Arc::new(line_protocol::LineProtocol)),
+    ("ngsi_ld", || Arc::new(ngsi_ld::NgsiLd)),
+    ("senml", || Arc::new(senml::SenMl)),
+    ("sensorthings", || Arc::new(sensorthings::SensorThings)),
+    ("sparkplug_b", || Arc::new(sparkplug::SparkplugB::default())),
+    ("tasmota", || Arc::new(tasmota::Tasmota)),
+    ("ultralight", || Arc::new(fiware::UltraLight)),
+];
 
+mod fiware;
+mod homie;
+pub mod line_protocol;
+mod ngsi_ld;
 mod senml;
+mod sensorthings;
+mod sparkplug;
+mod tasmota;
 
 /// The format of that name, with state of its own.
 ///
@@ -64,3 +86,6 @@ pub fn named(name: &str) -> Result<Chosen, String> {
     );
     Err(format!("'{name}' is not a format; {near}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ mod feed;
 mod latest;
 mod sink;
 
-pub use access::{Door, publisher};
+pub use access::{Door, principal, publisher};
 pub use city::Portico;
 pub use feed::{TwinFeed, rebuild, saved};
 pub use sink::LakeSink;

@@ -39,6 +39,8 @@ reasons! {
     Conflict "conflict" "The same row was stored before with other values.";
     DuplicateKey "duplicate_key" "A key stands twice in one object.";
     NoContract "no_contract" "The product has no contract.";
+    NotFormat "not_format" "Not a message of the format that the mapping names.";
+    NoBirth "no_birth" "Sparkplug B: data of a node or device whose birth was not seen.";
 }
 
 /// One refusal.

@@ -11,7 +11,7 @@ use crate::{
         block::Entity,
         reject::{Reason, Reject, cut, nearest},
     },
-    format::Chosen,
+    format::{self, Chosen},
     identity::Identities,
 };
 use parking_lot::Mutex;
@@ -23,6 +23,8 @@ use std::{
 
 /// First level of the built-in convention.
 pub const CONVENTION: &str = "portico";
+/// First level of the topics of line protocol.
+pub const LINES: &str = "influx";
 
 /// A table that rows go to.
 #[derive(Debug)]
@@ -79,6 +81,7 @@ pub struct Router {
     compiled: Vec<Compiled>,
     dropped: Vec<TopicTemplate>,
     convention: BTreeMap<ProductId, Arc<Plan>>,
+    lines: BTreeMap<ProductId, Arc<Plan>>,
     tables: Mutex<HashMap<TableRef, Arc<Table>>>,
     pub identities: Identities,
 }
@@ -105,8 +108,11 @@ impl Router {
         }
         let convention =
             contracts.iter().map(|c| Ok((c.product.clone(), Arc::new(Plan::convention(c)?)))).collect::<Result<_, IngestError>>()?;
+        let tags = &mappings.entity_tags;
+        let lines = contracts.iter().map(|c| Ok((c.product.clone(), Arc::new(Plan::convention_of_lines(c, tags)?))));
+        let lines = lines.collect::<Result<_, IngestError>>()?;
         let dropped = mappings.dropped;
-        Ok(Self { contracts, compiled, dropped, convention, tables: Mutex::default(), identities: Identities::default() })
+        Ok(Self { contracts, compiled, dropped, convention, lines, tables: Mutex::default(), identities: Identities::default() })
     }
 
     #[must_use]
@@ -181,9 +187,25 @@ impl Router {
         Ok(Known { format: one_format(matching)?, selector, n_selects, choices })
     }
 
+    /// `influx/{db}/{measurement}`, where the doors for line protocol put lines. The database is a label and no tenant.
+    fn by_convention_of_lines(&self, sender: &Tenant, measurement: &str) -> Result<Route, Reject> {
+        let Some(plan) = self.lines.get(measurement) else {
+            let near = nearest(measurement, self.lines.keys().map(ProductId::as_str));
+            let hint = near.map_or_else(|| "add a mapping for its topic".to_owned(), |near| format!("did you mean '{near}'?"));
+            let message = format!("no mapping reads the measurement '{}', and it is no product; {hint}", cut(measurement, 80));
+            return Err(Reject::field(Reason::UnknownTopic, "measurement", message));
+        };
+        let format = Some(format::named(format::LINE_PROTOCOL).map_err(|e| Reject::new(Reason::UnknownTopic, e))?);
+        let choice = Choice { when: Vec::new(), plan: Arc::clone(plan), table: self.table(sender, &plan.contract), entity: None };
+        Ok(Route::Known(Known { format, selector: None, n_selects: 0, choices: vec![choice] }))
+    }
+
     /// `portico/{tenant}/{product}/{local}`; without `{local}` the payload must have `id`.
     fn by_convention(&self, sender: &Tenant, topic: &str) -> Result<Route, Reject> {
         let parts: Vec<&str> = topic.split('/').collect();
+        if let [LINES, _, measurement] = parts.as_slice() {
+            return self.by_convention_of_lines(sender, measurement);
+        }
         let (tenant, product, local) = match parts.as_slice() {
             [CONVENTION, tenant, product] => (*tenant, *product, None),
             [CONVENTION, tenant, product, local] => (*tenant, *product, Some(*local)),
