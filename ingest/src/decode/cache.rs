@@ -14,11 +14,13 @@ pub(super) struct Routes {
     by_topic: HashMap<Box<[u8]>, (Tenant, Arc<Route>), RandomState>,
     /// Of the newest message. Doors that take many messages at once share one text of the topic between them.
     last: Option<(Bytes, Tenant, Arc<Route>)>,
+    /// Where the topic of the newest message stood. Only one that stands there again is worth holding.
+    place: (usize, usize),
 }
 
 impl Routes {
     pub(super) fn new(max: usize) -> Self {
-        Self { max: max.max(1), by_topic: HashMap::default(), last: None }
+        Self { max: max.max(1), by_topic: HashMap::default(), last: None, place: (0, 0) }
     }
 
     pub(super) fn get(&mut self, router: &Router, tenant: &Tenant, topic: &Bytes) -> Arc<Route> {
@@ -31,7 +33,11 @@ impl Routes {
             return Arc::clone(route);
         }
         let route = self.find(router, tenant, topic);
-        self.last = Some((topic.clone(), tenant.clone(), Arc::clone(&route)));
+        let place = (topic.as_ptr().addr(), topic.len());
+        if self.place == place {
+            self.last = Some((topic.clone(), tenant.clone(), Arc::clone(&route)));
+        }
+        self.place = place;
         route
     }
 

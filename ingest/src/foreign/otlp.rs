@@ -54,7 +54,7 @@ messages! {
     }
     Numbers {
         #[prost(message, repeated, tag = "1")] data_points: Vec<NumberPoint>,
-        #[prost(int32, tag = "2")] aggregation_temporality: i32,
+        #[prost(int32, tag = "2")] #[serde(deserialize_with = "temporality")] aggregation_temporality: i32,
     }
     NumberPoint {
         #[prost(message, repeated, tag = "7")] attributes: Vec<KeyValue>,
@@ -65,7 +65,7 @@ messages! {
     }
     Histograms {
         #[prost(message, repeated, tag = "1")] data_points: Vec<HistogramPoint>,
-        #[prost(int32, tag = "2")] aggregation_temporality: i32,
+        #[prost(int32, tag = "2")] #[serde(deserialize_with = "temporality")] aggregation_temporality: i32,
     }
     HistogramPoint {
         #[prost(message, repeated, tag = "9")] attributes: Vec<KeyValue>,
@@ -78,7 +78,7 @@ messages! {
     }
     Exponentials {
         #[prost(message, repeated, tag = "1")] data_points: Vec<ExponentialPoint>,
-        #[prost(int32, tag = "2")] aggregation_temporality: i32,
+        #[prost(int32, tag = "2")] #[serde(deserialize_with = "temporality")] aggregation_temporality: i32,
     }
     ExponentialPoint {
         #[prost(message, repeated, tag = "1")] attributes: Vec<KeyValue>,
@@ -120,6 +120,15 @@ fn lenient<'de, D: Deserializer<'de>, T: std::str::FromStr>(from: D) -> Result<T
         other => return Err(de::Error::custom(format_args!("{other} is no number"))),
     };
     text.parse().map_err(|_| de::Error::custom(format_args!("'{}' is no number that fits", crate::decode::reject::cut(&text, 40))))
+}
+
+/// An enumeration is a number in OTLP's JSON, and a name in that of protobuf.
+fn temporality<'de, D: Deserializer<'de>>(from: D) -> Result<i32, D::Error> {
+    Ok(match serde_json::Value::deserialize(from)? {
+        serde_json::Value::String(name) if name == "AGGREGATION_TEMPORALITY_DELTA" => 1,
+        serde_json::Value::String(name) if name == "AGGREGATION_TEMPORALITY_CUMULATIVE" => 2,
+        other => other.as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or(0),
+    })
 }
 
 fn some<'de, D: Deserializer<'de>, T: std::str::FromStr>(from: D) -> Result<Option<T>, D::Error> {

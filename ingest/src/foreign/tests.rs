@@ -166,6 +166,38 @@ async fn rights_of_topics_hold_here_too() {
     }
 }
 
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16).unwrap() as u8;
+    text.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+/// A request with every kind of metric, as `opentelemetry-proto` 1.45 for Python writes it.
+const OTLP_OF_PYTHON: &str = "0afe020a1f0a0d0a04686f737412050a036820310a0e0a046c69737412062a040a02180112da020a030a0173123e0a01671a01312a360a341101000000000000001900406552\
+    4daf981821000000000000e03f3a070a0162120210013a0e0a0164120921000000000000f83f122a0a01733a250a1219004065524daf981831fbffffffffffffff0a0b190040\
+    65524daf981840011001180112520a01684a4d0a4919004065524daf981821030000000000000029000000000000f83f3210010000000000000002000000000000003a080000\
+    00000000e03f599a9999999999b93f61000000000000f03f1002125b0a016552560a520a070a01691202180719004065524daf98182104000000000000002900000000000004\
+    4030023901000000000000004206080212020102619a9999999999c93f690000000000000040719a9999999999b93f100212360a01715a310a2f19004065524daf9818210500\
+    000000000000290000000000000c40321209000000000000e03f11666666666666e63f";
+/// The same as its `MessageToJson` writes it.
+const OTLP_JSON_OF_PYTHON: &str = r#"{"resourceMetrics": [{"resource": {"attributes": [{"key": "host", "value": {"stringValue": "h 1"}}, {"key": "list", "value": {"arrayValue": {"values": [{"intValue": "1"}]}}}]}, "scopeMetrics": [{"scope": {"name": "s"}, "metrics": [{"name": "g", "unit": "1", "gauge": {"dataPoints": [{"startTimeUnixNano": "1", "timeUnixNano": "1772359200000000000", "asDouble": 0.5, "attributes": [{"key": "b", "value": {"boolValue": true}}, {"key": "d", "value": {"doubleValue": 1.5}}]}]}}, {"name": "s", "sum": {"dataPoints": [{"timeUnixNano": "1772359200000000000", "asInt": "-5"}, {"timeUnixNano": "1772359200000000000", "flags": 1}], "aggregationTemporality": "AGGREGATION_TEMPORALITY_DELTA", "isMonotonic": true}}, {"name": "h", "histogram": {"dataPoints": [{"timeUnixNano": "1772359200000000000", "count": "3", "sum": 1.5, "bucketCounts": ["1", "2"], "explicitBounds": [0.5], "min": 0.1, "max": 1.0}], "aggregationTemporality": "AGGREGATION_TEMPORALITY_CUMULATIVE"}}, {"name": "e", "exponentialHistogram": {"dataPoints": [{"attributes": [{"key": "i", "value": {"intValue": "7"}}], "timeUnixNano": "1772359200000000000", "count": "4", "sum": 2.5, "scale": 1, "zeroCount": "1", "positive": {"offset": 1, "bucketCounts": ["1", "2"]}, "min": 0.2, "max": 2.0, "zeroThreshold": 0.1}], "aggregationTemporality": "AGGREGATION_TEMPORALITY_CUMULATIVE"}}, {"name": "q", "summary": {"dataPoints": [{"timeUnixNano": "1772359200000000000", "count": "5", "sum": 3.5, "quantileValues": [{"quantile": 0.5, "value": 0.7}]}]}}]}]}]}"#;
+/// One sample, as the remote write exporter of OpenTelemetry for Python 0.66 writes it.
+const PROMETHEUS_OF_PYTHON: &str = "4cf04b0a4a0a230a085f5f6e616d655f5f12176e6f64655f68776d6f6e5f74656d705f63656c736975730a110a08696e7374616e63651205626f782031121009000000000080\
+    35401080dadcc6ca33";
+
+#[test]
+fn what_other_implementations_write_is_read() {
+    let lines = |bytes: Result<Bytes, IngestError>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+    let want = "g,b=true,d=1.5,host=h\\ 1,otlp.unit=1 value=0.5 1772359200000000000\n\
+        s,host=h\\ 1,otlp.temporality=delta value=-5i 1772359200000000000\n\
+        h,host=h\\ 1,otlp.temporality=cumulative count=3u,sum=1.5,min=0.1,max=1.0 1772359200000000000\n\
+        e,host=h\\ 1,i=7,otlp.temporality=cumulative count=4u,sum=2.5,min=0.2,max=2.0 1772359200000000000\n\
+        q,host=h\\ 1 count=5u,sum=3.5 1772359200000000000\n";
+    assert_eq!(lines(otlp::lines(&unhex(OTLP_OF_PYTHON), false, 10_000)), want);
+    assert_eq!(lines(otlp::lines(OTLP_JSON_OF_PYTHON.as_bytes(), true, 10_000)), want);
+    let want = "node_hwmon_temp_celsius,instance=box\\ 1 value=21.5 1772359200000000000\n";
+    assert_eq!(lines(prometheus::lines(&unhex(PROMETHEUS_OF_PYTHON), 10_000)), want);
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), at in any::<prop::sample::Index>(), b in any::<u8>()) {

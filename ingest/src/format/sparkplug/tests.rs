@@ -165,6 +165,24 @@ fn metrics_are_grouped_by_their_own_times_and_null_is_null() {
     assert_eq!(send(&format, "spBv1.0/g/NDATA", b"").unwrap_err().reason, Reason::NotFormat);
 }
 
+/// A birth with every kind of metric, as the protobuf of `pysparkplug` 0.6 writes it.
+const BIRTH_OF_PYTHON: &str = "08a085d9c6ca3312140a056264536571100018a085d9c6ca3320085803122e0a054c6576656c100118a085d9c6ca33200942034201644a100a07656e67556e69741205080c42\
+    016d659a99993e12140a0169100218a085d9c6ca33200350f9ffffff0f12190a016c100318a085d9c6ca33200458f8ffffffffffffffff0112170a0164100418a085d9c6ca33\
+    200a69000000000000044012100a0162100518a085d9c6ca33200b700112120a0173100618a085d9c6ca33200c7a02c3a812120a016e100718a085d9c6ca33200a2801380112\
+    1c0a0174100818a085d9c6ca33201392010b0a013112060a02696e500112170a026473100918a085d9c6ca3320108a0105080112016318002201752a0178";
+
+#[test]
+fn what_another_implementation_writes_is_read() {
+    let digit = |b: u8| char::from(b).to_digit(16).unwrap() as u8;
+    let birth: Vec<u8> = BIRTH_OF_PYTHON.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
+    let document = send(&SparkplugB::default(), "spBv1.0/g/NBIRTH/e", &birth).unwrap().unwrap();
+    let want = serde_json::json!([
+        {"time": T, "historical": false, "values": {"Level": 0.3, "i": -7, "l": -8, "d": 2.5, "b": true, "s": "è"}},
+        {"time": T, "historical": true, "values": {"n": null}},
+    ]);
+    assert_eq!(document["observations"], want);
+}
+
 #[test]
 fn what_is_kept_is_bounded() {
     let format = SparkplugB::default();
