@@ -46,6 +46,10 @@ pub trait City: Send + Sync + 'static {
     /// Puts waiting messages through the pipeline again and resolves when they are durable. Harmless when repeated.
     fn replay(&self, request: ReplayRequest) -> BoxFuture<'_, Result<Replayed, ApiError>>;
 
+    /// Takes a body of another system's protocol, and resolves when what it holds is durable. `body` is already decompressed, except
+    /// where the protocol itself compresses (Prometheus).
+    fn ingest_foreign(&self, request: ForeignRequest) -> BoxFuture<'_, Result<IngestReceipt, ApiError>>;
+
     /// Changes of the twin from now on. A reader that is too slow is told so by the channel.
     fn changes(&self) -> broadcast::Receiver<Arc<ChangeBatch>>;
 
@@ -146,8 +150,33 @@ pub struct IngestRequest {
     pub body: Bytes,
 }
 
+/// A body in the protocol of another system.
+#[derive(Debug, Clone)]
+pub struct ForeignRequest {
+    pub principal: Principal,
+    pub protocol: Protocol,
+    pub body: Bytes,
+}
+
+/// What a foreign body is written in, with what its address says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protocol {
+    /// InfluxDB line protocol for a database or bucket; `precision` is one of `ns`, `us`, `ms`, `s`, `m`, `h`.
+    Lines { db: String, precision: &'static str },
+    /// Prometheus remote write 1.0: snappy over protobuf.
+    PrometheusWrite,
+    /// Metrics of OpenTelemetry over HTTP, in protobuf or in its JSON.
+    OtlpMetrics { json: bool },
+    /// Observations of SensorThings; `path` is what follows the root of the service, for example `Datastreams(1)/Observations`.
+    SensorThings { path: String },
+    /// NGSI-LD entities, normalized or concise: one or a list.
+    NgsiLd,
+    /// JSON that another system sends when something happens, signed with the secret of `name` (checked by the caller).
+    Webhook { name: String },
+}
+
 /// What became of the messages of one request.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct IngestReceipt {
     #[serde(flatten)]
     pub counts: Counts,

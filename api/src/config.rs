@@ -1,5 +1,6 @@
 //! Settings and limits of the HTTP door. The server fills them from its configuration file.
 
+pub use crate::foreign::Webhook;
 use std::time::Duration;
 
 /// Everything about the door that an operator can set.
@@ -14,6 +15,8 @@ pub struct ApiConfig {
     pub metrics: MetricsAccess,
     /// Header in which a trusted reverse proxy writes the client's address (its last element is used); `None` takes the connection's.
     pub client_ip_header: Option<String>,
+    /// Signed senders of JSON; each has an address below `/api/ingest/webhook/`.
+    pub webhooks: Vec<Webhook>,
     pub limits: ApiLimits,
 }
 
@@ -89,6 +92,7 @@ impl Default for ApiConfig {
             tile_hosts: Vec::new(),
             metrics: MetricsAccess::Loopback,
             client_ip_header: None,
+            webhooks: Vec::new(),
             limits: ApiLimits::default(),
         }
     }

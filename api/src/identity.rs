@@ -47,20 +47,20 @@ impl FromRequestParts<App> for Caller {
                 // An old cookie must not close the public map; whatever needs a role then says that a sign-in is needed.
                 found.unwrap_or_else(Principal::public)
             }
-            Some(proof) => {
-                let now = app.city.clock().now();
-                app.doors.check_sign_in(ip, now)?;
-                app.city.authenticate(proof).await.ok_or_else(|| {
-                    app.doors.note_failure(ip, now);
-                    ApiError::unauthenticated(
-                        "the credentials are wrong, expired or revoked",
-                        "check the token or the password, or sign in again",
-                    )
-                })?
-            }
+            Some(proof) => prove(app, ip, proof).await?,
         };
         Ok(Self { principal, ip })
     }
+}
+
+/// Who holds the credentials. Failures count against the address they come from.
+pub(crate) async fn prove(app: &App, ip: Option<IpAddr>, proof: Credentials) -> Result<Principal, ApiError> {
+    let now = app.city.clock().now();
+    app.doors.check_sign_in(ip, now)?;
+    app.city.authenticate(proof).await.ok_or_else(|| {
+        app.doors.note_failure(ip, now);
+        ApiError::unauthenticated("the credentials are wrong, expired or revoked", "check the token or the password, or sign in again")
+    })
 }
 
 /// The credentials of a request; `Authorization` wins over the cookie.
@@ -79,6 +79,13 @@ fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, ApiError> {
     let (scheme, rest) = text.split_once(' ').ok_or_else(|| malformed("has no scheme"))?;
     if scheme.eq_ignore_ascii_case("bearer") {
         return Ok(Some(Credentials::Token(rest.trim().to_owned())));
+    }
+    // What clients of InfluxDB 2 send; those written for 1.x put user and password into it.
+    if scheme.eq_ignore_ascii_case("token") {
+        return Ok(Some(match rest.trim().split_once(':') {
+            Some((user, password)) => Credentials::Password { user: user.to_owned(), password: password.to_owned() },
+            None => Credentials::Token(rest.trim().to_owned()),
+        }));
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(malformed("has a scheme that is not known here"));

@@ -11,6 +11,7 @@ pub mod config;
 mod devices;
 mod doors;
 pub mod error;
+mod foreign;
 mod identity;
 mod ingest;
 mod layers;
@@ -30,10 +31,10 @@ mod view;
 
 pub use access::{Principal, Role, Tenants};
 pub use city::{
-    AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, Credentials, IngestReceipt, IngestRequest, LedgerRow, NewContract, PastRequest,
-    Reject, ReplayRequest, Replayed, Series, SeriesRequest, Session, SqlRequest, SqlStream, Status, Suggested, Suggestions, TableStatus,
-    WaitingRequest,
+    AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, Credentials, ForeignRequest, IngestReceipt, IngestRequest, LedgerRow,
+    NewContract, PastRequest, Protocol, Reject, ReplayRequest, Replayed, Series, SeriesRequest, Session, SqlRequest, SqlStream, Status,
+    Suggested, Suggestions, TableStatus, WaitingRequest,
 };
-pub use config::{ApiConfig, ApiLimits, MetricsAccess};
+pub use config::{ApiConfig, ApiLimits, MetricsAccess, Webhook};
 pub use error::{ApiError, Failure};
 pub use router::router;

@@ -6,7 +6,7 @@ use crate::{
     devices,
     doors::Doors,
     error::ApiError,
-    ingest,
+    foreign, ingest,
     layers::{self, RequestIds, Security},
     ops, pages,
     past::Past,
@@ -81,6 +81,7 @@ fn routes() -> Router<App> {
         .route("/api/quarantine/accept", post(devices::accept))
         .route("/api/quarantine/replay", post(devices::replay))
         .route("/api/register/{entity}", put(register::put))
+        .merge(foreign::routes())
         .route("/api/ledger", get(ops::ledger))
         .route("/api/status", get(ops::status))
         .route("/api/session", get(session::get).post(session::post).delete(session::delete))

@@ -64,6 +64,7 @@ pub(crate) struct FakeCity {
     public: Mutex<Arc<BTreeSet<TableRef>>>,
     pub(crate) audited: Mutex<Vec<AuditEvent>>,
     pub(crate) ingested: Mutex<Vec<IngestRequest>>,
+    pub(crate) foreign: Mutex<Vec<ForeignRequest>>,
     pub(crate) past: Mutex<Vec<PastRequest>>,
     pub(crate) series: Mutex<Vec<SeriesRequest>>,
     pub(crate) sql: Mutex<Vec<SqlRequest>>,
@@ -96,6 +97,7 @@ impl FakeCity {
             public: Mutex::new(Arc::new(public)),
             audited: Mutex::default(),
             ingested: Mutex::default(),
+            foreign: Mutex::default(),
             past: Mutex::default(),
             series: Mutex::default(),
             sql: Mutex::default(),
@@ -322,6 +324,19 @@ impl City for FakeCity {
         let counts = Counts { received: n as u64, stored: n as u64, ..Counts::default() };
         let skipped = [("cut".to_owned(), 1)].into();
         async move { Ok(Replayed { replayed: n, skipped, left: 5 - n, counts, rejects: Vec::new() }) }.boxed()
+    }
+
+    /// Every line that begins with `bad` is refused.
+    fn ingest_foreign(&self, request: ForeignRequest) -> BoxFuture<'_, Result<IngestReceipt, ApiError>> {
+        let lines = || request.body.split(|b| *b == b'\n').enumerate().filter(|(_, l)| !l.is_empty());
+        let received = lines().count() as u64;
+        let bad = lines().filter(|(_, l)| l.starts_with(b"bad"));
+        let reject = |(i, _)| Reject { line: i + 1, reason: "not_format".into(), field: None, message: "not a line".into() };
+        let rejects: Vec<Reject> = bad.map(reject).collect();
+        let quarantined = rejects.len() as u64;
+        let counts = Counts { received, stored: received - quarantined, quarantined, ..Counts::default() };
+        self.foreign.lock().push(request);
+        async move { Ok(IngestReceipt { counts, rejects }) }.boxed()
     }
 
     fn changes(&self) -> broadcast::Receiver<Arc<ChangeBatch>> {

@@ -3,13 +3,17 @@
 pub mod block;
 mod cache;
 mod fill;
+mod flat;
 pub mod json;
 pub mod reject;
 pub mod time;
 
 use crate::{
     RawMessage, camera,
-    format::{Incoming, Translated},
+    format::{
+        Incoming, Translated,
+        line_protocol::{Line, Lines},
+    },
     mapping::route::{Choice, Known, Route, Router},
 };
 use block::{Block, Row, Slot};
@@ -58,6 +62,14 @@ impl Decoded {
         }
         &mut self.blocks[at]
     }
+}
+
+/// What became of one observation that nothing speaks against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Row,
+    /// It holds no value, and its mapping drops those.
+    Empty,
 }
 
 /// Sender and receipt of the messages of a group.
@@ -120,11 +132,12 @@ impl Decoder {
         let incoming = Incoming { tenant: receipt.tenant, topic, payload: &message.payload, received_at: receipt.received_at };
         match chosen.format.translate(incoming, &mut document) {
             Ok(Translated::Document) => self.document(receipt, index, known, &document, out),
-            Ok(Translated::Lines) => {
+            Ok(Translated::Documents) => {
                 for text in document.split(|b| *b == b'\n').filter(|text| !text.is_empty()) {
                     self.document(receipt, index, known, text, out);
                 }
             }
+            Ok(Translated::Lines) => self.lines(receipt, index, known, &message.payload, out),
             Ok(Translated::Nothing) => out.dropped += 1,
             Err(reject) => out.refusals.push(Refusal { message: index, product: product_of(known), reject }),
         }
@@ -138,28 +151,102 @@ impl Decoder {
             Ok(choice) => choice,
             Err(reject) => return refuse(out, product_of(known), reject),
         };
-        let n_refusals = out.refusals.len();
+        let (n_refusals, n_dropped) = (out.refusals.len(), out.dropped);
         let block = out.block(choice);
         let mark = (block.rows.len(), block.slots.len(), block.texts.len());
         let result = match &choice.plan.outer {
             None => self.single(receipt, index, choice, text, block),
             Some(_) => self.several(receipt, index, choice, text, out),
         };
-        if let Err(reject) = result {
-            let block = out.block(choice);
-            block.rows.truncate(mark.0);
-            block.slots.truncate(mark.1);
-            block.texts.truncate(mark.2);
-            out.refusals.truncate(n_refusals);
-            refuse(out, Some(choice.table.name.product.clone()), reject);
+        if matches!(result, Ok(Kept::Row)) {
+            return;
+        }
+        let block = out.block(choice);
+        block.rows.truncate(mark.0);
+        block.slots.truncate(mark.1);
+        block.texts.truncate(mark.2);
+        match result {
+            Ok(_) => out.dropped += 1,
+            Err(reject) => {
+                out.refusals.truncate(n_refusals);
+                out.dropped = n_dropped;
+                refuse(out, Some(choice.table.name.product.clone()), reject);
+            }
         }
     }
 
-    fn choose<'k>(&mut self, known: &'k Known, payload: &[u8]) -> Result<&'k Choice, Reject> {
-        let Some(selector) = &known.selector else {
-            return known.choices.first().ok_or_else(|| Reject::new(Reason::UnknownTopic, "no mapping reads this topic"));
+    /// Decodes the lines of a message; each is an observation of its own.
+    fn lines(&mut self, receipt: Receipt<'_>, index: u32, known: &Known, text: &[u8], out: &mut Decoded) {
+        let mut refuse = |product, reject| out.refusals.push(Refusal { message: index, product, reject });
+        let Ok(text) = std::str::from_utf8(text) else {
+            return refuse(product_of(known), Reject::new(Reason::NotFormat, "not UTF-8; line protocol is always UTF-8"));
         };
+        let n_max = self.limits.observations_per_message_max;
+        let mut n = 0;
+        for (number, range) in Lines::new(text.as_bytes()) {
+            n += 1;
+            if n > n_max {
+                let message = format!("more than {n_max} lines in one message; those from line {number} on were left out: send them again");
+                out.refusals.push(Refusal { message: index, product: product_of(known), reject: Reject::new(Reason::TooLarge, message) });
+                return;
+            }
+            // Newlines are ASCII, so the range is on borders of characters.
+            if let Err((product, mut reject)) = self.line(receipt, index, known, &text[range.clone()], out) {
+                if number > 1 || range.end < text.trim_end().len() {
+                    reject.message = format!("line {number}: {}", reject.message);
+                }
+                out.refusals.push(Refusal { message: index, product, reject });
+            }
+        }
+        out.dropped += u64::from(n == 0);
+    }
+
+    fn line(
+        &mut self,
+        receipt: Receipt<'_>,
+        index: u32,
+        known: &Known,
+        text: &str,
+        out: &mut Decoded,
+    ) -> Result<(), (Option<ProductId>, Reject)> {
+        let choice = match &known.selector {
+            None => self.first(known),
+            Some(selector) => flat::selects(selector, known.n_selects, Line::new(text)).and_then(|texts| self.fitting(known, &texts)),
+        };
+        let choice = choice.map_err(|reject| (product_of(known), reject))?;
+        let block = out.block(choice);
+        let (start, n_texts) = (block.slots.len(), block.texts.len());
+        block.slots.resize(start + choice.plan.fields.len(), Slot::Null);
+        let mut filler = Filler {
+            choice,
+            router: &self.router,
+            entities: &mut self.entities,
+            slots: &mut block.slots[start..],
+            texts: &mut block.texts,
+            draft: Draft::default(),
+        };
+        let result = filler.line(&choice.plan.root, &mut Line::new(text), receipt.received_at);
+        let draft = filler.draft;
+        let result = result.and_then(|()| self.finish(receipt, index, choice, draft, block));
+        if !matches!(result, Ok(Kept::Row)) {
+            block.slots.truncate(start);
+            block.texts.truncate(n_texts);
+        }
+        out.dropped += u64::from(matches!(result, Ok(Kept::Empty)));
+        result.map(drop).map_err(|reject| (Some(choice.table.name.product.clone()), reject))
+    }
+
+    fn first<'k>(&self, known: &'k Known) -> Result<&'k Choice, Reject> {
+        known.choices.first().ok_or_else(|| Reject::new(Reason::UnknownTopic, "no mapping reads this topic"))
+    }
+
+    fn choose<'k>(&mut self, known: &'k Known, payload: &[u8]) -> Result<&'k Choice, Reject> {
+        let Some(selector) = &known.selector else { return self.first(known) };
         let texts = fill::selects(selector, known.n_selects, payload, self.limits.depth_max)?;
+        self.fitting(known, &texts)
+    }
+
+    fn fitting<'k>(&self, known: &'k Known, texts: &[Option<String>]) -> Result<&'k Choice, Reject> {
         let holds = |c: &&Choice| c.when.iter().all(|(i, want)| texts[*i].as_deref() == Some(want));
         known.choices.iter().find(holds).ok_or_else(|| {
             let have: Vec<String> = texts.iter().map(|t| t.as_deref().map_or("(absent)".into(), |t| format!("'{}'", cut(t, 60)))).collect();
@@ -169,7 +256,7 @@ impl Decoder {
         })
     }
 
-    fn single(&mut self, receipt: Receipt<'_>, index: u32, choice: &Choice, payload: &[u8], block: &mut Block) -> Result<(), Reject> {
+    fn single(&mut self, receipt: Receipt<'_>, index: u32, choice: &Choice, payload: &[u8], block: &mut Block) -> Result<Kept, Reject> {
         let mut reader = Reader::new(payload, self.limits.depth_max)?;
         let start = block.slots.len();
         block.slots.resize(start + choice.plan.fields.len(), Slot::Null);
@@ -187,8 +274,8 @@ impl Decoder {
     }
 
     /// Two passes: the first finds the list and what stands around it (and proves that all of it is JSON), the second reads the elements.
-    fn several(&mut self, receipt: Receipt<'_>, index: u32, choice: &Choice, payload: &[u8], out: &mut Decoded) -> Result<(), Reject> {
-        let Some(outer) = &choice.plan.outer else { return Ok(()) };
+    fn several(&mut self, receipt: Receipt<'_>, index: u32, choice: &Choice, payload: &[u8], out: &mut Decoded) -> Result<Kept, Reject> {
+        let Some(outer) = &choice.plan.outer else { return Ok(Kept::Empty) };
         let mut base = vec![Slot::Null; choice.plan.fields.len()];
         let mut reader = Reader::new(payload, self.limits.depth_max)?;
         let block = out.block(choice);
@@ -223,7 +310,7 @@ impl Decoder {
         }
         // Nothing to store: still one message received, and dropped because there is nothing in it.
         out.dropped += u64::from(n == 0);
-        Ok(())
+        Ok(Kept::Row)
     }
 
     fn element(&mut self, receipt: Receipt<'_>, index: u32, choice: &Choice, element: &[u8], base: (&[Slot], Draft), out: &mut Decoded) {
@@ -241,17 +328,28 @@ impl Decoder {
         let read = Reader::new(element, self.limits.depth_max).map_err(Reject::from);
         let result = read.and_then(|mut reader| filler.whole(&choice.plan.root, &mut reader));
         let draft = filler.draft;
-        if let Err(reject) = result.and_then(|()| self.finish(receipt, index, choice, draft, block)) {
+        let result = result.and_then(|()| self.finish(receipt, index, choice, draft, block));
+        if !matches!(result, Ok(Kept::Row)) {
             block.slots.truncate(start);
             block.texts.truncate(n_texts);
-            out.refusals.push(Refusal { message: index, product: Some(choice.table.name.product.clone()), reject });
+        }
+        match result {
+            Ok(Kept::Row) => {}
+            Ok(Kept::Empty) => out.dropped += 1,
+            Err(reject) => out.refusals.push(Refusal { message: index, product: Some(choice.table.name.product.clone()), reject }),
         }
     }
 
     /// The slots of the row stand at the end of the block; adds the row, or says why not.
-    fn finish(&mut self, receipt: Receipt<'_>, index: u32, choice: &Choice, draft: Draft, block: &mut Block) -> Result<(), Reject> {
+    fn finish(&mut self, receipt: Receipt<'_>, index: u32, choice: &Choice, draft: Draft, block: &mut Block) -> Result<Kept, Reject> {
         let contract = &choice.plan.contract;
         let start = block.slots.len() - contract.fields.len();
+        if choice.plan.drops_empty {
+            let mut values = contract.fields.iter().zip(&block.slots[start..]).filter(|(f, _)| !f.key);
+            if values.all(|(_, slot)| *slot == Slot::Null) {
+                return Ok(Kept::Empty);
+            }
+        }
         fill::constants(&choice.plan, &mut block.slots[start..], &mut block.texts);
         let entity = match (draft.entity, &choice.entity) {
             (Some(entity), _) => entity,
@@ -260,7 +358,8 @@ impl Decoder {
                 return Err(Reject::field(Reason::BadEntity, "id", "the message does not say which entity it is about; add 'id'"));
             }
         };
-        let Some(observed_at) = draft.observed_at else {
+        let received_at = choice.plan.time.falls_back().then_some(receipt.received_at);
+        let Some(observed_at) = draft.observed_at.or(received_at) else {
             return Err(Reject::field(Reason::BadTime, "observed_at", "the time of observation is absent; add 'observed_at'"));
         };
         let late = crate::validate::time(contract, self.limits.oldest_accepted, observed_at, receipt.received_at)?;
@@ -269,7 +368,7 @@ impl Decoder {
         let quality = draft.quality.unwrap_or(choice.plan.quality.default);
         let identity = self.router.identities.row(contract, entity.hash, quality, &block.slots[start..], &block.texts);
         block.rows.push(Row { message: index, late, quality, entity, observed_at, place, identity });
-        Ok(())
+        Ok(Kept::Row)
     }
 
     fn place(&mut self, lon: Option<f64>, lat: Option<f64>) -> Result<Option<(Position, i64)>, Reject> {

@@ -24,6 +24,8 @@ pub enum Translated {
     /// The document was written.
     Document,
     /// Several documents were written, one per line; each is matched with the mappings of the topic by itself.
+    Documents,
+    /// The payload is InfluxDB line protocol and is read as such, line by line, without a document; see [`line_protocol`].
     Lines,
     /// Nothing to store (a birth, a keep-alive); the ledger counts the message as dropped by policy.
     Nothing,
@@ -55,21 +57,32 @@ pub struct Chosen {
     pub format: Arc<dyn Format>,
 }
 
+/// The format whose messages are lines.
+pub const LINE_PROTOCOL: &str = "line_protocol";
+
 type Make = fn() -> Arc<dyn Format>;
 
 /// Every format, by its name in mapping files.
 const ALL: &[(&str, Make)] = &[
-    ("senml", || Arc::new(senml::SenMl)),
-    ("frigate", || video::format(frigate::read)),
-    ("onvif_mj", || video::format(onvif_mj::read)),
-    ("onvif_ej", || video::format(onvif_ej::read)),
-    ("onvif_xml", || video::format(onvif_xml::read)),
     ("axis_aoa", || video::format(axis_aoa::read)),
     ("axis_scene", || video::format(axis_scene::read)),
-    ("deepstream", || video::format(deepstream::read)),
     ("datex2", || Arc::new(datex2::Datex2)),
+    ("deepstream", || video::format(deepstream::read)),
     ("fdt", || Arc::new(fdt::Fdt)),
+    ("fiware_json", || Arc::new(fiware::Json)),
+    ("frigate", || video::format(frigate::read)),
     ("gtfs_rt", || Arc::new(gtfs_rt::GtfsRt)),
+    ("homie5", || Arc::new(homie::Homie::default())),
+    (LINE_PROTOCOL, || Arc::new(line_protocol::LineProtocol)),
+    ("ngsi_ld", || Arc::new(ngsi_ld::NgsiLd)),
+    ("onvif_ej", || video::format(onvif_ej::read)),
+    ("onvif_mj", || video::format(onvif_mj::read)),
+    ("onvif_xml", || video::format(onvif_xml::read)),
+    ("senml", || Arc::new(senml::SenMl)),
+    ("sensorthings", || Arc::new(sensorthings::SensorThings)),
+    ("sparkplug_b", || Arc::new(sparkplug::SparkplugB::default())),
+    ("tasmota", || Arc::new(tasmota::Tasmota)),
+    ("ultralight", || Arc::new(fiware::UltraLight)),
 ];
 
 mod axis_aoa;
@@ -77,13 +90,20 @@ mod axis_scene;
 mod datex2;
 mod deepstream;
 mod fdt;
+mod fiware;
 mod frigate;
 mod gtfs_rt;
+mod homie;
+pub mod line_protocol;
+mod ngsi_ld;
 mod onvif;
 mod onvif_ej;
 mod onvif_mj;
 mod onvif_xml;
 mod senml;
+mod sensorthings;
+mod sparkplug;
+mod tasmota;
 mod video;
 
 /// The names of all formats.
@@ -105,3 +125,6 @@ pub fn named(name: &str) -> Result<Chosen, String> {
     );
     Err(format!("'{name}' is not a format; {near}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use crate::{
     Access, Door, IngestConfig, IngestError, Publisher, Sink,
     broker::{Broker, BrokerStats},
     external::{ExternalBroker, Follower},
+    foreign::{self, Foreign},
     http::{self, Receipt},
     mapping::Mappings,
     pipeline::Pipeline,
@@ -68,6 +69,11 @@ impl Ingest {
         body: Bytes,
     ) -> Result<Receipt, IngestError> {
         http::accept(&self.pipeline, publisher, http::Request { product, content_type, body }, self.clock.now()).await
+    }
+
+    /// One HTTP body in the protocol of another system (decompressed, with a limit). Returns when all of it is durable.
+    pub async fn accept_foreign(&self, publisher: &Arc<Publisher>, foreign: Foreign, body: Bytes) -> Result<Receipt, IngestError> {
+        foreign::accept(&self.pipeline, publisher, foreign, body, self.clock.now()).await
     }
 
     /// The door for other sources of messages: file import, replay, followed brokers.

@@ -52,6 +52,8 @@ pub enum EntityRule {
 pub enum UnknownFields {
     Quarantine,
     Ignore,
+    /// Ignored, and an observation that holds nothing else is dropped by policy: senders that tell only what has changed.
+    Drop,
 }
 
 /// How the quality flag of a row is found.
@@ -74,6 +76,8 @@ pub struct FieldRule {
     pub absent: Vec<Scalar>,
     /// Whether a number may come as a text, `"12.5"`.
     pub number_in_text: bool,
+    /// The number comes as a text that ends in this unit, `"45%"`; another unit is refused rather than read as this one.
+    pub unit_in_text: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -94,7 +98,14 @@ pub enum Scalar {
 impl FieldRule {
     #[must_use]
     pub fn plain(pointer: Pointer) -> Self {
-        Self { source: FieldSource::Pointer(pointer), scale: 1.0, offset: 0.0, absent: Vec::new(), number_in_text: false }
+        Self {
+            source: FieldSource::Pointer(pointer),
+            scale: 1.0,
+            offset: 0.0,
+            absent: Vec::new(),
+            number_in_text: false,
+            unit_in_text: None,
+        }
     }
 }
 
@@ -104,6 +115,10 @@ pub struct Mappings {
     pub list: Vec<Mapping>,
     /// Topics that are dropped by policy, and counted as such.
     pub dropped: Vec<TopicTemplate>,
+    /// Tags of line protocol that name the entity when `id` is absent, in order of preference; for the built-in convention.
+    pub entity_tags: Vec<String>,
+    /// One instance of each format in use: its state is shared by the topics of a sender (births and data of Sparkplug).
+    pub formats: Vec<Chosen>,
 }
 
 impl Mappings {

@@ -32,7 +32,7 @@ pub struct XmlError {
 impl From<XmlError> for Reject {
     #[cold]
     fn from(e: XmlError) -> Self {
-        Self::new(Reason::Malformed, format!("not XML that is read here: {e}"))
+        Self::new(Reason::NotFormat, format!("not XML that is read here: {e}"))
     }
 }
 

@@ -87,6 +87,18 @@ pub struct Broker {
     pub source: String,
 }
 
+/// A sender of signed JSON, `[[webhooks]]` in the file.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Last level of its address.
+    pub name: String,
+    /// A file with the secret that signs, so that the configuration can be shown to others.
+    pub secret_file: PathBuf,
+    /// The user (a gateway) for whom its messages count.
+    pub user: String,
+}
+
 impl Config {
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {

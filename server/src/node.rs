@@ -230,7 +230,7 @@ impl Node {
         for broker in &config.brokers {
             doors::follow(&parts, broker, &stop, &tasks)?;
         }
-        let router = api::router(Arc::new(wire::Portico(Arc::clone(&parts))), api_config(config, tls.is_some()));
+        let router = api::router(Arc::new(wire::Portico(Arc::clone(&parts))), api_config(config, tls.is_some(), &parts)?);
         doors::http(router?, http, tls, &stop, &tasks);
         upkeep::start(&parts, config, &stop, &tasks);
         Ok(Self { parts, addresses, stop, tasks })
@@ -244,11 +244,27 @@ impl Node {
     }
 }
 
-fn api_config(config: &Config, tls: bool) -> ApiConfig {
+fn api_config(config: &Config, tls: bool, parts: &Parts) -> Result<ApiConfig> {
     let mut out = ApiConfig { tls, metrics: MetricsAccess::Loopback, ..ApiConfig::default() };
     out.limits.ingest_inflated_bytes_max = usize::try_from(config.http.body_bytes_max).unwrap_or(usize::MAX);
     out.limits.ingest_bytes_max = out.limits.ingest_inflated_bytes_max;
     out.limits.sql_export_rows_max = usize::try_from(config.sql.rows_max).unwrap_or(usize::MAX);
     out.limits.sql_timeout = std::time::Duration::from_secs(config.sql.timeout_secs);
-    out
+    out.webhooks = config.webhooks.iter().map(|w| webhook(w, parts)).collect::<Result<_>>()?;
+    Ok(out)
+}
+
+/// The secret of a webhook, and the user for whom its messages count.
+fn webhook(configured: &crate::config::Webhook, parts: &Parts) -> Result<api::Webhook> {
+    const SECRET_BYTES_MIN: usize = 16;
+    let crate::config::Webhook { name, secret_file, user } = configured;
+    let secret = std::fs::read(secret_file).with_context(|| format!("webhooks '{name}': {}", secret_file.display()))?;
+    let secret = secret.trim_ascii().to_vec();
+    anyhow::ensure!(
+        secret.len() >= SECRET_BYTES_MIN,
+        "webhooks '{name}': the secret has {} bytes; write at least {SECRET_BYTES_MIN} random ones",
+        secret.len()
+    );
+    let user = parts.users.0.named(user).with_context(|| format!("webhooks '{name}': there is no user '{user}'"))?;
+    Ok(api::Webhook { name: name.clone(), secret, principal: wire::principal(&user) })
 }

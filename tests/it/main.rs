@@ -1,5 +1,6 @@
 //! What users rely on, at the edge they touch: the real program, real peers, real faults.
 
+mod agents;
 mod bad_input;
 mod clients;
 mod disk_full;

@@ -2,6 +2,7 @@
 
 use super::{block::Entity, reject::Reject};
 use crate::mapping::route::{Route, Router, Table};
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use schemas::{Position, Tenant};
 use std::{collections::HashMap, sync::Arc};
@@ -13,19 +14,42 @@ pub(super) struct Routes {
     /// Of the router when the answers were given.
     generation: u64,
     by_topic: HashMap<Box<[u8]>, (Tenant, Arc<Route>), RandomState>,
+    /// Of the newest message. Doors that take many messages at once share one text of the topic between them.
+    last: Option<(Bytes, Tenant, Arc<Route>)>,
+    /// Where the topic of the newest message stood. Only one that stands there again is worth holding.
+    place: (usize, usize),
 }
 
 impl Routes {
     pub(super) fn new(max: usize) -> Self {
-        Self { max: max.max(1), generation: 0, by_topic: HashMap::default() }
+        Self { max: max.max(1), generation: 0, by_topic: HashMap::default(), last: None, place: (0, 0) }
     }
 
-    pub(super) fn get(&mut self, router: &Router, tenant: &Tenant, topic: &[u8]) -> Arc<Route> {
+    pub(super) fn get(&mut self, router: &Router, tenant: &Tenant, topic: &Bytes) -> Arc<Route> {
         let generation = router.generation();
         if generation != self.generation {
             self.by_topic.clear();
+            self.last = None;
             self.generation = generation;
         }
+        // The text is held here, so the same address and length are the same bytes.
+        if let Some((text, owner, route)) = &self.last
+            && text.as_ptr() == topic.as_ptr()
+            && text.len() == topic.len()
+            && owner == tenant
+        {
+            return Arc::clone(route);
+        }
+        let route = self.find(router, tenant, topic);
+        let place = (topic.as_ptr().addr(), topic.len());
+        if self.place == place {
+            self.last = Some((topic.clone(), tenant.clone(), Arc::clone(&route)));
+        }
+        self.place = place;
+        route
+    }
+
+    fn find(&mut self, router: &Router, tenant: &Tenant, topic: &[u8]) -> Arc<Route> {
         if let Some((owner, route)) = self.by_topic.get(topic)
             && owner == tenant
         {

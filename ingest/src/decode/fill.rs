@@ -22,6 +22,8 @@ pub(super) struct Draft {
     /// Keys of the plan that were seen, one bit each.
     pub(super) seen: u128,
     pub(super) entity: Option<Entity>,
+    /// Of the tag that named the entity, in the list of entity tags; for lines only.
+    pub(super) entity_rank: u8,
     pub(super) observed_at: Option<Timestamp>,
     pub(super) lon: Option<f64>,
     pub(super) lat: Option<f64>,
@@ -72,16 +74,31 @@ impl Filler<'_> {
         Ok(())
     }
 
-    fn child(&mut self, child: &Child, reader: &mut Reader<'_>) -> Result<(), Reject> {
+    fn once(&mut self, child: &Child) -> Result<(), Reject> {
         let bit = 1u128 << child.id;
         if self.draft.seen & bit != 0 {
-            return Err(Reject::field(
-                Reason::DuplicateKey,
-                &child.key,
-                format!("'{}' stands twice; which one is meant is unclear", child.key),
-            ));
+            let message = format!("'{}' stands twice; which one is meant is unclear", child.key);
+            return Err(Reject::field(Reason::DuplicateKey, &child.key, message));
         }
         self.draft.seen |= bit;
+        Ok(())
+    }
+
+    /// A key with a scalar, from a source that has no nesting.
+    pub(super) fn pair(&mut self, child: &Child, token: &Token<'_>) -> Result<(), Reject> {
+        self.once(child)?;
+        let What::Leaf(targets) = &child.what else {
+            let message = format!("'{}' must be an object, not {}", child.key, token.kind());
+            return Err(Reject::field(Reason::WrongType, &child.key, message));
+        };
+        for target in targets {
+            self.leaf(*target, &child.key, token)?;
+        }
+        Ok(())
+    }
+
+    fn child(&mut self, child: &Child, reader: &mut Reader<'_>) -> Result<(), Reject> {
+        self.once(child)?;
         let start = reader.offset();
         let token = reader.value()?;
         match (&child.what, &token) {
@@ -128,7 +145,7 @@ impl Filler<'_> {
         Ok(())
     }
 
-    fn leaf(&mut self, target: Target, key: &str, token: &Token<'_>) -> Result<(), Reject> {
+    pub(super) fn leaf(&mut self, target: Target, key: &str, token: &Token<'_>) -> Result<(), Reject> {
         match target {
             Target::Field(index) => self.slots[index as usize] = self.field(index as usize, token)?,
             Target::ObservedAt => {
@@ -159,6 +176,7 @@ impl Filler<'_> {
         }
         let numeric = matches!(field.kind, FieldType::Float | FieldType::Int);
         match token {
+            Token::Text(text) if numeric && plan.unit_in_text.is_some() => with_unit(field, plan, text),
             Token::Number(text) if plan.is_plain() => validate::number_text(field, text),
             Token::Number(text) if numeric => scaled(field, plan, text),
             Token::Text(text) if numeric && plan.number_in_text => match text.trim().parse::<f64>() {
@@ -192,8 +210,19 @@ fn scaled(field: &schemas::Field, plan: &crate::mapping::plan::FieldPlan, text: 
     validate::number(field, if field.kind == FieldType::Int { v.round() } else { v })
 }
 
+/// A number with the unit that the mapping names, `"45%"` or `"21.5 °C"`.
+fn with_unit(field: &schemas::Field, plan: &crate::mapping::plan::FieldPlan, text: &str) -> Result<Slot, Reject> {
+    let unit = plan.unit_in_text.as_deref().unwrap_or_default();
+    let number = text.trim().strip_suffix(unit).map(str::trim_end).filter(|n| n.parse::<f64>().is_ok_and(f64::is_finite));
+    let wrong = || {
+        let message = format!("'{}' is '{}'; the mapping wants a number followed by '{unit}'", field.name, cut(text, 40));
+        Reject::field(Reason::WrongType, &field.name, message)
+    };
+    scaled(field, plan, number.ok_or_else(wrong)?)
+}
+
 #[cold]
-fn unknown(node: &Node, key: &str, plan: &Plan) -> Reject {
+pub(super) fn unknown(node: &Node, key: &str, plan: &Plan) -> Reject {
     let hint = match nearest(key, node.children.iter().map(|c| &*c.key)) {
         Some(near) => format!("did you mean '{near}'?"),
         None => format!("remove it, or add it to the contract of {}", plan.contract.product),

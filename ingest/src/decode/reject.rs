@@ -40,7 +40,8 @@ reasons! {
     DuplicateKey "duplicate_key" "A key stands twice in one object.";
     NoContract "no_contract" "The product has no contract.";
     NoRegisterEntry "no_register_entry" "A camera stream that is not in the register of cameras, or not at that time.";
-    Malformed "malformed" "Not what the format of the mapping says, for example not XML.";
+    NotFormat "not_format" "Not a message of the format that the mapping names.";
+    NoBirth "no_birth" "Sparkplug B: data of a node or device whose birth was not seen.";
 }
 
 /// One refusal.

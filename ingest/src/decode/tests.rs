@@ -120,8 +120,8 @@ fn every_reason_of_decoding_is_in_the_table_or_here() {
     }
     let out = decode(&mut decoder, "portico/bologna/air_quality/a", b"{\"\xff\":1}");
     assert_eq!(out.refusals[0].reject.reason, Reason::NotJson);
-    // Conflicts are found by the dedup, and formats have reasons of their own.
-    let elsewhere = [Reason::Conflict, Reason::NoRegisterEntry, Reason::Malformed];
+    // Conflicts are found by the dedup, and foreign formats have tests of their own.
+    let elsewhere = [Reason::Conflict, Reason::NoRegisterEntry, Reason::NotFormat, Reason::NoBirth];
     let missing: Vec<_> = Reason::ALL.iter().filter(|r| !seen.contains(&r.code()) && !elsewhere.contains(r)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
@@ -193,6 +193,43 @@ fn a_broken_or_empty_list_leaves_no_rows() {
     assert_eq!((out.refusals.len(), out.dropped), (0, 1));
     let out = decode(&mut decoder, "hub/7", br#"{"station":"S1"}"#);
     assert_eq!(out.refusals[0].reject.reason, Reason::MissingField);
+}
+
+const CLOCKLESS: &str = r#"
+[[mapping]]
+name = "clockless"
+topic = "z/{name}"
+product = "weather"
+entity = "{name}"
+observed_at = { pointer = "/t", or = "receipt" }
+unknown_fields = "drop"
+[mapping.fields]
+humidity = { pointer = "/h", unit_in_text = "%" }
+temperature = { pointer = "/c", unit_in_text = "°C", scale = 2 }
+"#;
+
+#[test]
+fn what_has_no_time_no_value_or_a_unit_is_read_as_its_mapping_says() {
+    let mut decoder = decoder(CLOCKLESS);
+    let out = decode(&mut decoder, "z/a", r#"{"h":"45 %","c":" -1.5°C ","linkquality":9}"#.as_bytes());
+    let (block, row) = (&out.blocks[0], &out.blocks[0].rows[0]);
+    assert_eq!(row.observed_at.to_rfc3339(), NOW);
+    let slot = |name: &str| block.slots_of(0)[block.table.contract.field(name).unwrap().0];
+    assert_eq!((slot("humidity"), slot("temperature")), (Slot::Float(45.0), Slot::Float(-3.0)));
+    let out = decode(&mut decoder, "z/a", br#"{"t":"2024-03-03T07:00:00Z","h":50}"#);
+    assert_eq!(out.blocks[0].rows[0].observed_at.to_rfc3339(), "2024-03-03T07:00:00Z");
+    let out = decode(&mut decoder, "z/a", br#"{"linkquality":9}"#);
+    assert_eq!((out.dropped, out.refusals.len(), out.blocks[0].rows.len(), out.blocks[0].slots.len()), (1, 0, 0, 0));
+    for (payload, reason) in [
+        (r#"{"h":"45"}"#, "wrong_type"),
+        (r#"{"h":"45 dB"}"#, "wrong_type"),
+        (r#"{"h":"inf%"}"#, "wrong_type"),
+        (r#"{"h":"101%"}"#, "out_of_range"),
+        (r#"{"t":"soon","h":1}"#, "bad_time"),
+    ] {
+        let out = decode(&mut decoder, "z/a", payload.as_bytes());
+        assert_eq!(out.refusals[0].reject.reason.code(), reason, "{payload}");
+    }
 }
 
 fn value(reader: &mut Json<'_>, token: Token<'_>) -> Result<serde_json::Value, JsonError> {

@@ -15,6 +15,10 @@ pub enum TimeFormat {
     EpochUs,
     /// `2024-03-03T08:15:00` without an offset, in this zone.
     Local(Zone),
+    /// The message has no time: the time of its receipt. Delivered again it is another observation (ING-3 cannot tell).
+    Receipt,
+    /// The time of the message, or that of its receipt when it has none.
+    OrReceipt(Box<Self>),
 }
 
 impl TimeFormat {
@@ -33,10 +37,17 @@ impl TimeFormat {
         }
     }
 
+    /// Whether a message without a time is taken as observed when it was received.
+    #[must_use]
+    pub const fn falls_back(&self) -> bool {
+        matches!(self, Self::Receipt | Self::OrReceipt(_))
+    }
+
     /// Reads a value. The error says what was expected.
     pub fn read(&self, token: &Token<'_>) -> Result<Timestamp, &'static str> {
         const TEXT: &str = "write it as RFC 3339, for example 2024-03-03T08:15:00+01:00";
         match (self, token) {
+            (Self::OrReceipt(inner), _) => inner.read(token),
             (Self::Auto | Self::Rfc3339, Token::Text(text)) => rfc3339(text).ok_or(TEXT),
             (Self::Local(zone), Token::Text(text)) => local(text, zone).ok_or("write it as local time, for example 2024-03-03T08:15:00"),
             (Self::Auto, Token::Number(text)) => epoch(text, None).ok_or("write epoch seconds or milliseconds, or RFC 3339"),

@@ -25,9 +25,9 @@ pub(super) fn lines(text: &[u8], out: &mut Vec<u8>) -> Result<Translated, Reject
         out.push(b'\n');
     }
     if !publication.is_recognised() {
-        return Err(Reject::new(Reason::Malformed, "no element of DATEX II version 2 or 3, nor of FDT, was found"));
+        return Err(Reject::new(Reason::NotFormat, "no element of DATEX II version 2 or 3, nor of FDT, was found"));
     }
-    Ok(if out.is_empty() { Translated::Nothing } else { Translated::Lines })
+    Ok(if out.is_empty() { Translated::Nothing } else { Translated::Documents })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(super) struct GtfsRt;
 impl Format for GtfsRt {
     fn translate(&self, message: Incoming<'_>, out: &mut Vec<u8>) -> Result<Translated, Reject> {
         let feed = Feed::decode(message.payload)
-            .map_err(|e| Reject::new(Reason::Malformed, format!("not a FeedMessage of GTFS realtime: {e}; send the bytes as published")))?;
+            .map_err(|e| Reject::new(Reason::NotFormat, format!("not a FeedMessage of GTFS realtime: {e}; send the bytes as published")))?;
         let Some(header) = &feed.header else {
             return Err(Reject::field(Reason::MissingField, "header", "a FeedMessage of GTFS realtime has a header"));
         };
@@ -41,7 +41,7 @@ impl Format for GtfsRt {
         write("position", &positions, out)?;
         write("update", &updates, out)?;
         write("alert", &alerts, out)?;
-        Ok(if out.is_empty() { Translated::Nothing } else { Translated::Lines })
+        Ok(if out.is_empty() { Translated::Nothing } else { Translated::Documents })
     }
 }
 
@@ -54,7 +54,7 @@ fn write<T: Serialize>(kind: &'static str, rows: &[T], out: &mut Vec<u8>) -> Res
     if rows.is_empty() {
         return Ok(());
     }
-    serde_json::to_writer(&mut *out, &Document { kind, rows }).map_err(|e| Reject::new(Reason::Malformed, e.to_string()))?;
+    serde_json::to_writer(&mut *out, &Document { kind, rows }).map_err(|e| Reject::new(Reason::NotFormat, e.to_string()))?;
     out.push(b'\n');
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(super) fn read(scene: &mut Scene<'_>, message: Incoming<'_>) -> Result<(), R
     let tree = xml::whole(message.payload)?;
     let root = tree.root();
     if !root.name().eq_ignore_ascii_case("MetadataStream") {
-        return Err(Reject::new(Reason::Malformed, "the root element must be MetadataStream of http://www.onvif.org/ver10/schema"));
+        return Err(Reject::new(Reason::NotFormat, "the root element must be MetadataStream of http://www.onvif.org/ver10/schema"));
     }
     // The specification's samples nest VideoAnalytics in VideoAnalytics; frames are found at any depth.
     for element in root.inside() {

@@ -7,6 +7,7 @@ use crate::decode::reject::{Reason, Reject};
 use schemas::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
+use std::collections::HashMap;
 
 /// Times below this are relative to now (RFC 8428, section 4.5.3).
 const ABSOLUTE_FROM: f64 = 268_435_456.0;
@@ -112,14 +113,20 @@ fn absolute(time: f64, received_at: Timestamp) -> f64 {
 /// A device is the part of the name before the last `:` or `/`, and the rest names the value.
 fn by_time(records: &[Value]) -> Vec<Value> {
     let mut out: Vec<(String, f64, Map<String, Value>)> = Vec::new();
+    // The newest object of each device and instant, so that a long pack stays linear.
+    let mut newest: HashMap<(String, u64), usize> = HashMap::new();
     for record in records {
         let name = record["name"].as_str().unwrap_or_default();
         let (device, key) = name.rsplit_once([':', '/']).unwrap_or(("", name));
         let time = record["time"].as_f64().unwrap_or_default();
         let value = ["v", "vs", "vb", "vd", "sum"].into_iter().find_map(|k| record.get(k)).cloned().unwrap_or(Value::Null);
-        match out.iter_mut().find(|(d, t, values)| d == device && *t == time && !values.contains_key(key)) {
-            Some((.., values)) => drop(values.insert(key.to_owned(), value)),
-            None => out.push((device.to_owned(), time, Map::from_iter([(key.to_owned(), value)]))),
+        let place = (device.to_owned(), time.to_bits());
+        match newest.get(&place) {
+            Some(at) if !out[*at].2.contains_key(key) => drop(out[*at].2.insert(key.to_owned(), value)),
+            _ => {
+                newest.insert(place, out.len());
+                out.push((device.to_owned(), time, Map::from_iter([(key.to_owned(), value)])));
+            }
         }
     }
     out.into_iter().map(|(device, time, values)| json!({ "device": device, "time": time, "values": values })).collect()

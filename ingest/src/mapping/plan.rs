@@ -119,10 +119,11 @@ pub struct FieldPlan {
     pub offset: f64,
     pub absent: Vec<Scalar>,
     pub number_in_text: bool,
+    pub unit_in_text: Option<String>,
 }
 
 impl FieldPlan {
-    const PLAIN: Self = Self { scale: 1.0, offset: 0.0, absent: Vec::new(), number_in_text: false };
+    const PLAIN: Self = Self { scale: 1.0, offset: 0.0, absent: Vec::new(), number_in_text: false, unit_in_text: None };
 
     /// Whether the value is stored as it comes.
     #[must_use]
@@ -147,6 +148,10 @@ pub struct Plan {
     pub quality: QualityRule,
     /// Whether `lon` and `lat` may be texts, as the tags of device registers are.
     pub place_in_text: bool,
+    /// Tags and fields of a line (line protocol) stand side by side under the contract's names, instead of below `tags` and `fields`.
+    pub flat: bool,
+    /// An observation without any value is dropped by policy instead of quarantined.
+    pub drops_empty: bool,
 }
 
 /// A value that every row of a plan has.
@@ -179,7 +184,9 @@ impl Plan {
         if let EntityRule::Payload(pointer) = &mapping.entity {
             add(pointer, Target::Entity, false)?;
         }
-        add(&mapping.observed_at, Target::ObservedAt, false)?;
+        if !matches!(mapping.time_format, TimeFormat::Receipt) {
+            add(&mapping.observed_at, Target::ObservedAt, false)?;
+        }
         let places = [(&mapping.lon, Target::Lon), (&mapping.lat, Target::Lat), (&mapping.quality.pointer, Target::Quality)];
         for (pointer, target) in places {
             if let Some(pointer) = pointer {
@@ -199,6 +206,8 @@ impl Plan {
             time: mapping.time_format.clone(),
             quality: mapping.quality.clone(),
             place_in_text: true,
+            flat: false,
+            drops_empty: mapping.unknown_fields == UnknownFields::Drop,
         })
     }
 
@@ -229,13 +238,46 @@ impl Plan {
             time: TimeFormat::Auto,
             quality: QualityRule { pointer: None, table: Vec::new(), default: Quality::Unchecked },
             place_in_text: false,
+            flat: false,
+            drops_empty: false,
             name,
         })
+    }
+
+    /// The convention for lines: measurement = product, tags and fields = the contract's names. The first of `entity_tags` that
+    /// a line has names its entity. Tags are texts always, so a number may be one; tags that the contract does not know are the
+    /// agent's own (Telegraf's `host`) and are left out.
+    pub fn convention_of_lines(contract: &Arc<Contract>, entity_tags: &[String]) -> Result<Self, IngestError> {
+        let mut plan = Self::convention(contract)?;
+        plan.name = format!("influx/+/{}", contract.product);
+        let mut next_id = plan.root.children.len();
+        for tag in entity_tags {
+            if plan.root.children.iter().all(|c| *c.key != **tag) {
+                plan.root.children.push(Child {
+                    key: tag.as_str().into(),
+                    id: (next_id % KEYS_MAX) as u8,
+                    what: What::Leaf(vec![Target::Entity]),
+                });
+                next_id += 1;
+            }
+        }
+        if next_id > KEYS_MAX {
+            return Err(IngestError::Config { place: plan.name, rule: format!("more than {KEYS_MAX} keys; name fewer entity tags") });
+        }
+        (plan.flat, plan.place_in_text) = (true, true);
+        plan.fields = vec![FieldPlan { number_in_text: true, ..FieldPlan::PLAIN }; contract.fields.len()];
+        Ok(plan)
     }
 }
 
 fn plan_of(rule: &FieldRule) -> FieldPlan {
-    FieldPlan { scale: rule.scale, offset: rule.offset, absent: rule.absent.clone(), number_in_text: rule.number_in_text }
+    FieldPlan {
+        scale: rule.scale,
+        offset: rule.offset,
+        absent: rule.absent.clone(),
+        number_in_text: rule.number_in_text,
+        unit_in_text: rule.unit_in_text.clone(),
+    }
 }
 
 fn field_of<'c>(contract: &'c Contract, name: &str) -> Result<(usize, &'c Field), String> {

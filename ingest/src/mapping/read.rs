@@ -6,11 +6,18 @@ use super::{
     pointer::Pointer,
     template::{TenantRule, TextTemplate, TopicTemplate},
 };
-use crate::{IngestError, chirpstack, decode::time::TimeFormat, format};
+use crate::{
+    IngestError, chirpstack,
+    decode::time::TimeFormat,
+    format::{self, Chosen},
+};
 use schemas::{ProductId, Quality, Tenant};
 use toml::{Table, Value};
 
 type Result<T> = std::result::Result<T, IngestError>;
+
+/// For senders without a clock; said in the mapping, so that nobody takes it for the time of observation by accident.
+const RECEIPT: &str = "receipt";
 
 /// Adds what a file holds to `all`.
 pub fn file(file: &str, text: &str, all: &mut Mappings) -> Result<()> {
@@ -19,8 +26,13 @@ pub fn file(file: &str, text: &str, all: &mut Mappings) -> Result<()> {
         let Value::String(topic) = value else { return keys.fail("drop", "must be a list of topic templates") };
         all.dropped.push(TopicTemplate::parse(&topic).map_err(|e| keys.error("drop", e))?);
     }
+    for value in keys.list("influx_entity_tags")? {
+        let Value::String(tag) = value else { return keys.fail("influx_entity_tags", "must be a list of names of tags") };
+        all.entity_tags.push(tag);
+    }
     for (i, table) in keys.tables("mapping")?.into_iter().enumerate() {
-        all.list.push(mapping(&format!("{file}: mapping[{i}]"), table)?);
+        let mapping = mapping(&format!("{file}: mapping[{i}]"), table, &mut all.formats)?;
+        all.list.push(mapping);
     }
     let devices = keys.tables("chirpstack")?;
     if !devices.is_empty() {
@@ -29,7 +41,7 @@ pub fn file(file: &str, text: &str, all: &mut Mappings) -> Result<()> {
     keys.finish()
 }
 
-fn mapping(place: &str, table: Table) -> Result<Mapping> {
+fn mapping(place: &str, table: Table, formats: &mut Vec<Chosen>) -> Result<Mapping> {
     let mut keys = Keys::new(place, table);
     let name = keys.need_text("name")?;
     keys.called(&name);
@@ -41,7 +53,7 @@ fn mapping(place: &str, table: Table) -> Result<Mapping> {
     let (observed_at, time_format) = time(&mut keys)?;
     let mapping = Mapping {
         entity,
-        format: keys.parsed("format", format::named)?,
+        format: format(&mut keys, formats)?,
         each: keys.parsed("each", Pointer::parse)?,
         when: when(&mut keys)?,
         lon: keys.parsed("lon", Pointer::parse)?,
@@ -66,6 +78,15 @@ fn mapping(place: &str, table: Table) -> Result<Mapping> {
     Ok(mapping)
 }
 
+fn format(keys: &mut Keys, formats: &mut Vec<Chosen>) -> Result<Option<Chosen>> {
+    let Some(chosen) = keys.parsed("format", format::named)? else { return Ok(None) };
+    if let Some(known) = formats.iter().find(|f| f.name == chosen.name) {
+        return Ok(Some(known.clone()));
+    }
+    formats.push(chosen.clone());
+    Ok(Some(chosen))
+}
+
 fn pointers(m: &Mapping) -> impl Iterator<Item = &Pointer> {
     let entity = match &m.entity {
         EntityRule::Payload(p) => Some(p),
@@ -82,7 +103,8 @@ fn unknown_fields(text: &str) -> std::result::Result<UnknownFields, &'static str
     match text {
         "quarantine" => Ok(UnknownFields::Quarantine),
         "ignore" => Ok(UnknownFields::Ignore),
-        _ => Err("must be 'quarantine' or 'ignore'"),
+        "drop" => Ok(UnknownFields::Drop),
+        _ => Err("must be 'quarantine', 'ignore' or 'drop'"),
     }
 }
 
@@ -109,6 +131,7 @@ fn entity(keys: &mut Keys, names: &[&str]) -> Result<EntityRule> {
 fn time(keys: &mut Keys) -> Result<(Pointer, TimeFormat)> {
     let place = format!("{}: observed_at", keys.place());
     match keys.take("observed_at") {
+        Some(Value::String(text)) if text == RECEIPT => Ok((Pointer { path: Vec::new(), from_root: false }, TimeFormat::Receipt)),
         Some(Value::String(text)) => Ok((Pointer::parse(&text).map_err(|e| keys.error("observed_at", e))?, TimeFormat::Auto)),
         Some(Value::Table(table)) => {
             let mut keys = Keys::new(place, table);
@@ -116,10 +139,15 @@ fn time(keys: &mut Keys) -> Result<(Pointer, TimeFormat)> {
             let zone = keys.text("zone")?;
             let format = keys.text("format")?;
             let format = TimeFormat::named(format.as_deref().unwrap_or("auto"), zone.as_deref()).map_err(|e| keys.error("format", e))?;
+            let format = match keys.text("or")?.as_deref() {
+                None => format,
+                Some(RECEIPT) => TimeFormat::OrReceipt(Box::new(format)),
+                Some(_) => return keys.fail("or", format!("must be '{RECEIPT}'")),
+            };
             keys.finish()?;
             Ok((pointer, format))
         }
-        _ => keys.fail("observed_at", "must be a pointer, or { pointer, format, zone }"),
+        _ => keys.fail("observed_at", format!("must be a pointer, or {{ pointer, format, zone, or }}, or \"{RECEIPT}\"")),
     }
 }
 
@@ -170,7 +198,9 @@ fn field(keys: &Keys, name: &str, value: Value) -> Result<FieldRule> {
     let table = match value {
         Value::String(text) => return Ok(FieldRule::plain(Pointer::parse(&text).map_err(|e| keys.error(name, e))?)),
         Value::Table(table) => table,
-        _ => return keys.fail(name, "must be a pointer, or { pointer, scale, offset, absent, number_in_text }, or { value }"),
+        _ => {
+            return keys.fail(name, "must be a pointer, or { pointer, scale, offset, absent, number_in_text, unit_in_text }, or { value }");
+        }
     };
     let mut keys = Keys::new(place, table);
     let source = match (keys.parsed("pointer", Pointer::parse)?, keys.take("value")) {
@@ -184,6 +214,7 @@ fn field(keys: &Keys, name: &str, value: Value) -> Result<FieldRule> {
         scale: keys.number("scale", 1.0)?,
         offset: keys.number("offset", 0.0)?,
         absent: absent.into_iter().map(|v| scalar(&keys, "absent", v)).collect::<Result<_>>()?,
+        unit_in_text: keys.text("unit_in_text")?,
         number_in_text: keys.flag("number_in_text")?,
     };
     keys.finish()?;

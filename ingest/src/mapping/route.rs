@@ -12,7 +12,7 @@ use crate::{
         block::Entity,
         reject::{Reason, Reject, cut, nearest},
     },
-    format::Chosen,
+    format::{self, Chosen},
     identity::Identities,
 };
 use parking_lot::{Mutex, RwLock};
@@ -27,6 +27,8 @@ use std::{
 
 /// First level of the built-in convention.
 pub const CONVENTION: &str = "portico";
+/// First level of the topics of line protocol.
+pub const LINES: &str = "influx";
 
 /// A table that rows go to.
 #[derive(Debug)]
@@ -127,6 +129,7 @@ pub struct Router {
     /// Counts changes of what is in force; answers remembered under an older count are void.
     generation: AtomicU64,
     convention: BTreeMap<ProductId, Arc<Plan>>,
+    lines: BTreeMap<ProductId, Arc<Plan>>,
     tables: Mutex<HashMap<TableRef, Arc<Table>>>,
     pub identities: Identities,
 }
@@ -134,11 +137,15 @@ pub struct Router {
 impl Router {
     /// Compiles every mapping; the error names the first that does not fit its contract.
     pub fn new(contracts: Contracts, mappings: Mappings) -> Result<Self, IngestError> {
+        let entity_tags = mappings.entity_tags.clone();
         let in_force = RwLock::new(Arc::new(InForce::compile(&contracts, mappings, None)?));
         let convention =
             contracts.iter().map(|c| Ok((c.product.clone(), Arc::new(Plan::convention(c)?)))).collect::<Result<_, IngestError>>()?;
+        let tags = &entity_tags;
+        let lines = contracts.iter().map(|c| Ok((c.product.clone(), Arc::new(Plan::convention_of_lines(c, tags)?))));
+        let lines = lines.collect::<Result<_, IngestError>>()?;
         let (tables, identities, generation) = (Mutex::default(), Identities::default(), AtomicU64::new(0));
-        Ok(Self { contracts, in_force, generation, convention, tables, identities })
+        Ok(Self { contracts, in_force, generation, convention, lines, tables, identities })
     }
 
     /// Puts other mappings in force, all or none. A message that is being decoded is read by the old ones or the new ones.
@@ -237,9 +244,25 @@ impl Router {
         Ok(Known { format: one_format(matching)?, selector, n_selects, choices })
     }
 
+    /// `influx/{db}/{measurement}`, where the doors for line protocol put lines. The database is a label and no tenant.
+    fn by_convention_of_lines(&self, sender: &Tenant, measurement: &str) -> Result<Route, Reject> {
+        let Some(plan) = self.lines.get(measurement) else {
+            let near = nearest(measurement, self.lines.keys().map(ProductId::as_str));
+            let hint = near.map_or_else(|| "add a mapping for its topic".to_owned(), |near| format!("did you mean '{near}'?"));
+            let message = format!("no mapping reads the measurement '{}', and it is no product; {hint}", cut(measurement, 80));
+            return Err(Reject::field(Reason::UnknownTopic, "measurement", message));
+        };
+        let format = Some(format::named(format::LINE_PROTOCOL).map_err(|e| Reject::new(Reason::UnknownTopic, e))?);
+        let choice = Choice { when: Vec::new(), plan: Arc::clone(plan), table: self.table(sender, &plan.contract), entity: None };
+        Ok(Route::Known(Known { format, selector: None, n_selects: 0, choices: vec![choice] }))
+    }
+
     /// `portico/{tenant}/{product}/{local}`; without `{local}` the payload must have `id`.
     fn by_convention(&self, sender: &Tenant, topic: &str) -> Result<Route, Reject> {
         let parts: Vec<&str> = topic.split('/').collect();
+        if let [LINES, _, measurement] = parts.as_slice() {
+            return self.by_convention_of_lines(sender, measurement);
+        }
         let (tenant, product, local) = match parts.as_slice() {
             [CONVENTION, tenant, product] => (*tenant, *product, None),
             [CONVENTION, tenant, product, local] => (*tenant, *product, Some(*local)),

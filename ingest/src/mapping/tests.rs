@@ -37,6 +37,9 @@ fn every_error_names_its_place_and_the_fix() {
         ("constant", "fields.humidity = { value = 400 }", "'humidity' is 400; the contract wants between 0 and 100"),
         ("lon", "lon = \"/x\"", "lon and lat come together"),
         ("zone", "observed_at = { pointer = \"/t\", format = \"local\" }", "needs 'zone'"),
+        ("or", "observed_at = { pointer = \"/t\", or = \"now\" }", "must be 'receipt'"),
+        ("format", "format = \"sparkplug\"", "did you mean 'sparkplug_b'?"),
+        ("unknown", "unknown_fields = \"keep\"", "'quarantine', 'ignore' or 'drop'"),
         ("scale", "fields.humidity = { pointer = \"/t\", scale = nan }", "must be a finite number"),
     ];
     for (what, line, want) in cases {

@@ -58,10 +58,10 @@ fn field_of(message: &str) -> String {
 
 fn refuse_unknown(table: &toml::Table, origin: &str) -> Result<(), ConfigError> {
     let declared = declared();
-    let sections: Vec<&str> = declared.iter().map(|d| d.0).chain(["brokers"]).collect();
+    let sections: Vec<&str> = declared.iter().map(|d| d.0).chain(["brokers", "webhooks"]).collect();
     for (section, value) in table {
         let Some((_, _, settings)) = declared.iter().find(|d| d.0 == section) else {
-            if section == "brokers" {
+            if section == "brokers" || section == "webhooks" {
                 continue;
             }
             return Err(unknown(section, origin, &sections));

@@ -28,6 +28,8 @@ macro_rules! settings {
             $(#[doc = $title] pub $section: section::$section,)*
             /// Brokers to follow.
             pub brokers: Vec<Broker>,
+            /// Signed senders of JSON over HTTP.
+            pub webhooks: Vec<Webhook>,
         }
 
         #[expect(non_camel_case_types, reason = "a section's type has the section's name")]
@@ -80,5 +82,7 @@ pub fn reference() -> String {
     }
     out += "\n## [[brokers]]\n\nExternal MQTT brokers to follow, one table each: `url`, `client_id`, `user`, `password_file`, `topics`, \
             `shared_group`, `tenant`, `source`.\n";
+    out += "\n## [[webhooks]]\n\nSenders of signed JSON to `/api/ingest/webhook/{name}`, one table each: `name`, `secret_file` (at least 16 bytes), `user` \
+            (for whom its messages count).\n";
     out
 }

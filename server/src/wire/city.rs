@@ -5,13 +5,14 @@ use crate::{metrics, node::Parts};
 use api::{
     access::{Principal, Tenants},
     city::{
-        AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, Credentials, IngestReceipt, IngestRequest, LedgerRow, PastRequest, Reject,
-        Replayed, ReplayRequest, Series, SeriesRequest, Session, SqlRequest, SqlStream, Status, Suggestions, TableStatus, WaitingRequest,
+        AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, Credentials, ForeignRequest, IngestReceipt, IngestRequest, LedgerRow,
+        PastRequest, Protocol, Reject, ReplayRequest, Replayed, Series, SeriesRequest, Session, SqlRequest, SqlStream, Status, Suggestions,
+        TableStatus, WaitingRequest,
     },
     error::ApiError,
 };
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
-use ingest::{Publisher, TopicFilter};
+use ingest::{Publisher, TopicFilter, foreign::Foreign, lines::Precision};
 use lakehouse::{LakehouseError, Limits, QueryRequest};
 use schemas::{Clock, Contracts, Kind, SourceId, TableRef, Tenant};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -92,13 +93,30 @@ impl Portico {
             .accept_http(&Arc::new(publisher), Some(request.product.as_str()), request.content_type, request.body)
             .await
             .map_err(|e| ApiError::of(&e))?;
-        let rejects = receipt
-            .rejects
-            .into_iter()
-            .map(|r| Reject { line: r.line, reason: r.reason.to_owned(), field: r.field, message: r.message })
-            .collect();
-        Ok(IngestReceipt { counts: receipt.counts, rejects })
+        Ok(told(receipt))
     }
+
+    async fn take_foreign(&self, request: ForeignRequest) -> Result<IngestReceipt, ApiError> {
+        let publisher = self.publisher(&request.principal)?;
+        let foreign = match request.protocol {
+            Protocol::Lines { db, precision } => {
+                let wrong = || ApiError::query("precision", "is not a unit of time");
+                Foreign::Lines { db, precision: Precision::named(precision).ok_or_else(wrong)? }
+            }
+            Protocol::PrometheusWrite => Foreign::PrometheusWrite,
+            Protocol::OtlpMetrics { json } => Foreign::OtlpMetrics { json },
+            Protocol::SensorThings { path } => Foreign::SensorThings { path },
+            Protocol::NgsiLd => Foreign::NgsiLd,
+            Protocol::Webhook { name } => Foreign::Webhook { name },
+        };
+        let receipt = self.0.ingest.accept_foreign(&Arc::new(publisher), foreign, request.body).await.map_err(|e| ApiError::of(&e))?;
+        Ok(told(receipt))
+    }
+}
+
+fn told(receipt: ingest::http::Receipt) -> IngestReceipt {
+    let reject = |r: ingest::http::LineReject| Reject { line: r.line, reason: r.reason.to_owned(), field: r.field, message: r.message };
+    IngestReceipt { counts: receipt.counts, rejects: receipt.rejects.into_iter().map(reject).collect() }
 }
 
 impl City for Portico {
@@ -152,6 +170,10 @@ impl City for Portico {
 
     fn replay(&self, request: ReplayRequest) -> BoxFuture<'_, Result<Replayed, ApiError>> {
         self.0.devices.replay(request).boxed()
+    }
+
+    fn ingest_foreign(&self, request: ForeignRequest) -> BoxFuture<'_, Result<IngestReceipt, ApiError>> {
+        self.take_foreign(request).boxed()
     }
 
     fn changes(&self) -> broadcast::Receiver<Arc<ChangeBatch>> {

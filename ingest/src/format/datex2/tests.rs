@@ -54,6 +54,6 @@ async fn situations_signs_and_measures_come_as_messages_too() {
 async fn what_is_not_xml_is_quarantined_with_the_place() {
     let (sink, outcome) = send(vec![("datex2-xml/x", b"{\"a\":1}".to_vec()), ("datex2-xml/x", b"<a><b></a>".to_vec())]).await;
     let reasons: Vec<_> = outcome.rejects.iter().map(|r| (r.reason, r.text.contains("byte"))).collect();
-    assert_eq!(reasons, [("malformed", true), ("malformed", true)]);
+    assert_eq!(reasons, [("not_format", true), ("not_format", true)]);
     assert_eq!((sink.counts().quarantined, sink.counts().imbalance()), (2, 0));
 }

@@ -224,7 +224,7 @@ async fn feeds_ten_times_in_any_order_give_the_same_rows() {
 
 #[test]
 fn what_is_no_feed_is_refused() {
-    assert_eq!(translate(b"<html>").unwrap_err().reason, Reason::Malformed);
+    assert_eq!(translate(b"<html>").unwrap_err().reason, Reason::NotFormat);
     assert_eq!(translate(b"").unwrap_err().field.as_deref(), Some("header"));
 }
 

@@ -51,3 +51,16 @@ fn what_must_be_understood_is_refused() {
         assert_eq!(translate(&pack).expect_err("refused").field.as_deref(), Some(field));
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60), at in proptest::prelude::any::<proptest::sample::Index>(), b in proptest::prelude::any::<u8>()) {
+        let tenant = Tenant::new("bologna").expect("tenant");
+        let mut pack = br#"[{"bn":"urn:a:","bt":1320067464,"bv":1.5,"n":"h","v":20},{"n":"h","t":60,"vs":"x"}]"#.to_vec();
+        let at = at.index(pack.len());
+        pack[at] = b;
+        for payload in [bytes, pack] {
+            drop(SenMl.translate(Incoming { tenant: &tenant, topic: "x", payload: &payload, received_at: Timestamp(0) }, &mut Vec::new()));
+        }
+    }
+}
