@@ -14,6 +14,7 @@ pub mod format;
 pub mod handle;
 pub mod http;
 pub mod identity;
+pub mod lorawan;
 pub mod mapping;
 pub mod message;
 pub mod pipeline;
