@@ -26,6 +26,7 @@ fn ready_line(addresses: &Addresses) -> String {
     let text = |a: Option<std::net::SocketAddr>| a.map(|a| a.to_string());
     serde_json::json!({
         "ready": true, "http": addresses.http.to_string(), "mqtt": text(addresses.mqtt), "postgres": text(addresses.postgres),
+        "lorawan": text(addresses.lorawan), "lorawan_station": text(addresses.lorawan_station),
     })
     .to_string()
 }
