@@ -18,6 +18,7 @@ pub mod handle;
 pub mod http;
 pub mod identity;
 pub mod lines;
+pub mod lorawan;
 pub mod mapping;
 pub mod message;
 pub mod pipeline;

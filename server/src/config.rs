@@ -42,6 +42,20 @@ settings! {
         bind: SocketAddr = local(8815), "Address and port";
         connections_max: u64 = 200, "Connections at once";
     }
+    lorawan "LoRaWAN gateways, for cities without a network server (EU868, class A)" {
+        enabled: bool = true, "Whether packet forwarders are listened to (Semtech UDP, GWMP)";
+        bind: SocketAddr = local(1700), "Address and UDP port; the protocol proves nothing about the sender, so beyond this machine the gateways must be named";
+        station_enabled: bool = false, "Whether LoRa Basics Stations are listened to (WebSocket, with TLS when it is set)";
+        station_bind: SocketAddr = local(3001), "Address and port of the stations";
+        gateways: Vec<String> = Vec::new(), "EUIs of the gateways that are read; empty: any, on loopback only; *: any";
+        devices: PathBuf = PathBuf::new(), "TOML or CSV file with the devices and their keys (OTAA and ABP); read at the start";
+        net_id: String = "000000".into(), "NetID of the network, 6 hexadecimal digits; 000000 and 000001 are private";
+        window_ms: u64 = 200, "How long copies of one frame from other gateways are waited for";
+        frames_per_second_max: u64 = 50, "Packets and frames of one gateway; more is not acknowledged and not read";
+        quarantined_per_minute_max: u64 = 30, "Frames of one gateway that no key fits and that are kept; more is only counted";
+        tenant: String = String::new(), "Tenant of the devices; empty: city.tenant";
+        source: String = "lorawan".into(), "Source under which their messages are counted";
+    }
     tls "Encryption of all doors; both settings turn it on" {
         certificate: PathBuf = PathBuf::new(), "PEM file with the certificate chain";
         key: PathBuf = PathBuf::new(), "PEM file with the private key";

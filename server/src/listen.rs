@@ -1,8 +1,8 @@
 //! Taking a port, and saying which setting to change when it is taken.
 
 use anyhow::{Context as _, Result, bail};
-use std::net::SocketAddr;
-use tokio::net::TcpListener;
+use std::{io, net::SocketAddr};
+use tokio::net::{TcpListener, UdpSocket};
 
 /// What to do when the port of a setting is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,19 @@ const TRIES: u16 = 50;
 
 /// Binds `address`, the value of `setting`.
 pub async fn bind(setting: &str, address: SocketAddr, when_taken: WhenTaken) -> Result<TcpListener> {
-    match TcpListener::bind(address).await {
+    bind_with(setting, address, when_taken, TcpListener::bind::<SocketAddr>).await
+}
+
+/// The same for UDP.
+pub async fn bind_udp(setting: &str, address: SocketAddr, when_taken: WhenTaken) -> Result<UdpSocket> {
+    bind_with(setting, address, when_taken, UdpSocket::bind::<SocketAddr>).await
+}
+
+async fn bind_with<T, F>(setting: &str, address: SocketAddr, when_taken: WhenTaken, take: impl Fn(SocketAddr) -> F) -> Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    match take(address).await {
         Ok(listener) => return Ok(listener),
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse && when_taken == WhenTaken::Fail => {
             bail!(
@@ -33,7 +45,7 @@ pub async fn bind(setting: &str, address: SocketAddr, when_taken: WhenTaken) -> 
     }
     for offset in 1..=TRIES {
         let next = SocketAddr::new(address.ip(), address.port().saturating_add(offset));
-        if let Ok(listener) = TcpListener::bind(next).await {
+        if let Ok(listener) = take(next).await {
             tracing::warn!(setting, taken = address.port(), using = next.port(), "port taken, using the next free one");
             return Ok(listener);
         }
@@ -57,5 +69,8 @@ mod tests {
         assert!(error.contains("mqtt.bind") && error.contains("PORTICO_MQTT_BIND"), "{error}");
         let second = bind("mqtt.bind", taken, WhenTaken::TakeFree).await.unwrap();
         assert_ne!(second.local_addr().unwrap(), taken);
+        let first = bind_udp("lorawan.bind", "127.0.0.1:0".parse().unwrap(), WhenTaken::Fail).await.unwrap();
+        let error = bind_udp("lorawan.bind", first.local_addr().unwrap(), WhenTaken::Fail).await.unwrap_err().to_string();
+        assert!(error.contains("lorawan.bind") && error.contains("PORTICO_LORAWAN_BIND"), "{error}");
     }
 }

@@ -73,6 +73,12 @@ fn messages(out: &mut Exposition, parts: &Parts) {
     for (name, n) in parts.ingest.broker_stats().named() {
         out.value("mqtt", &[("what", name)], n);
     }
+    if let Some(lorawan) = parts.lorawan.get() {
+        out.metric("lorawan", "untyped", "What the LoRaWAN doors count.");
+        for (name, n) in lorawan.stats().named() {
+            out.value("lorawan", &[("what", name)], n);
+        }
+    }
 }
 
 fn log(out: &mut Exposition, parts: &Parts) {

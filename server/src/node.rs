@@ -29,6 +29,7 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod doors;
+mod lorawan;
 mod upkeep;
 
 /// Everything that the doors share.
@@ -39,6 +40,8 @@ pub struct Parts {
     pub lakehouse: Lakehouse,
     pub ingest: Ingest,
     pub devices: Arc<Devices>,
+    /// Once its doors are open.
+    pub lorawan: std::sync::OnceLock<ingest::lorawan::Lorawan>,
     pub feed: Arc<TwinFeed>,
     pub users: Door,
     pub audit: Audit,
@@ -56,6 +59,9 @@ pub struct Addresses {
     pub mqtt: Option<SocketAddr>,
     pub postgres: Option<SocketAddr>,
     pub flight: Option<SocketAddr>,
+    /// UDP.
+    pub lorawan: Option<SocketAddr>,
+    pub lorawan_station: Option<SocketAddr>,
 }
 
 /// A running Portico.
@@ -63,6 +69,7 @@ pub struct Addresses {
 pub struct Node {
     pub parts: Arc<Parts>,
     pub addresses: Addresses,
+    lorawan: Option<lorawan::Running>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -143,6 +150,7 @@ impl Parts {
             contracts,
             lakehouse,
             ingest,
+            lorawan: std::sync::OnceLock::new(),
             feed,
             users,
         }))
@@ -211,7 +219,8 @@ impl Node {
         let parts = Parts::open(config, clock, &tasks).await?;
         let tls = config.tls_files().map(|(certificate, key)| tls::server_config(certificate, key)).transpose()?;
         let http = listen::bind("http.bind", config.http.bind, when_taken).await?;
-        let mut addresses = Addresses { http: http.local_addr()?, mqtt: None, postgres: None, flight: None };
+        let mut addresses =
+            Addresses { http: http.local_addr()?, mqtt: None, postgres: None, flight: None, lorawan: None, lorawan_station: None };
         if config.mqtt.enabled {
             let listener = listen::bind("mqtt.bind", config.mqtt.bind, when_taken).await?;
             addresses.mqtt = Some(listener.local_addr()?);
@@ -227,19 +236,24 @@ impl Node {
             addresses.flight = Some(listener.local_addr()?);
             doors::flight(&parts, config, listener, tls.clone(), &stop, &tasks);
         }
+        let lorawan = lorawan::start(&parts, config, tls.clone(), when_taken, &stop, &tasks).await?;
+        (addresses.lorawan, addresses.lorawan_station) = lorawan.as_ref().map_or((None, None), |l| (l.udp, l.station));
         for broker in &config.brokers {
             doors::follow(&parts, broker, &stop, &tasks)?;
         }
         let router = api::router(Arc::new(wire::Portico(Arc::clone(&parts))), api_config(config, tls.is_some(), &parts)?);
         doors::http(router?, http, tls, &stop, &tasks);
         upkeep::start(&parts, config, &stop, &tasks);
-        Ok(Self { parts, addresses, stop, tasks })
+        Ok(Self { parts, addresses, lorawan, stop, tasks })
     }
 
     /// Closes the doors, makes durable what was received, flushes, and saves the twin.
     pub async fn stop(self) -> Result<()> {
         self.parts.stopping.store(true, Ordering::Relaxed);
         self.stop.cancel();
+        if let Some(lorawan) = self.lorawan {
+            lorawan.task.await.ok();
+        }
         self.parts.close(&self.tasks).await
     }
 }

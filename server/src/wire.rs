@@ -7,7 +7,7 @@ mod feed;
 mod latest;
 mod sink;
 
-pub use access::{Door, principal, publisher};
+pub use access::{Door, principal};
 pub use city::Portico;
 pub use devices::Devices;
 pub use feed::{TwinFeed, rebuild};

@@ -29,7 +29,7 @@ class Portico:
     def __init__(self, env=None, directory=None):
         self.directory = directory or tempfile.mkdtemp(prefix="portico-bench-")
         self.env = dict(os.environ, PORTICO_DATA_DIR=f"{self.directory}/data", PORTICO_HTTP_BIND="127.0.0.1:0", PORTICO_MQTT_BIND="127.0.0.1:0",
-                        PORTICO_POSTGRES_BIND="127.0.0.1:0", PORTICO_FLIGHT_BIND="127.0.0.1:0", PORTICO_LOG_LEVEL="warn", **(env or {}))
+                        PORTICO_POSTGRES_BIND="127.0.0.1:0", PORTICO_FLIGHT_BIND="127.0.0.1:0", PORTICO_LORAWAN_BIND="127.0.0.1:0", PORTICO_LOG_LEVEL="warn", **(env or {}))
         secret = pathlib.Path(self.directory) / "password"
         if not secret.exists():
             secret.write_text(PASSWORD)

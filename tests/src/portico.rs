@@ -123,7 +123,7 @@ impl Portico {
     fn prepared(&self) -> Command {
         let mut command = Command::new(binary().unwrap_or_else(|e| PathBuf::from(e.to_string())));
         command.env("PORTICO_DATA_DIR", self.dir.join("data"));
-        for door in ["HTTP", "MQTT", "POSTGRES", "FLIGHT"] {
+        for door in ["HTTP", "MQTT", "POSTGRES", "FLIGHT", "LORAWAN"] {
             command.env(format!("PORTICO_{door}_BIND"), "127.0.0.1:0");
         }
         command.envs(self.env.iter().map(|(k, v)| (k, v)));

@@ -88,13 +88,14 @@ fn greet(node: &Node, admin: &str) {
     let at = &node.addresses;
     let port = |a: Option<std::net::SocketAddr>| a.map(|a| a.to_string()).unwrap_or_default();
     say(&format!(
-        "\nPortico runs, with a simulated Bologna.\n\n  map         http://{}/\n  SQL         http://{}/api/sql, or psql \"host={} port={} user=admin dbname=portico\"\n  Arrow       grpc://{}\n  MQTT        {}\n  user        admin\n  password    {admin}\n\nEverything it shows is simulated. Ctrl-C stops it.\n",
+        "\nPortico runs, with a simulated Bologna.\n\n  map         http://{}/\n  SQL         http://{}/api/sql, or psql \"host={} port={} user=admin dbname=portico\"\n  Arrow       grpc://{}\n  MQTT        {}\n  LoRaWAN     {} (UDP)\n  user        admin\n  password    {admin}\n\nEverything it shows is simulated. Ctrl-C stops it.\n",
         at.http,
         at.http,
         at.postgres.map(|a| a.ip().to_string()).unwrap_or_default(),
         at.postgres.map(|a| a.port().to_string()).unwrap_or_default(),
         port(at.flight),
         port(at.mqtt),
+        port(at.lorawan),
     ));
 }
 

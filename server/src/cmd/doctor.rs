@@ -34,6 +34,9 @@ pub async fn run(config: &Config) -> Result<()> {
             .map_err(|e| anyhow::anyhow!("{setting} {address}: {e}; stop the other program or set another port"));
         all.push(finding("ports", free));
     }
+    if config.lorawan.enabled || config.lorawan.station_enabled {
+        all.push(finding("LoRaWAN devices", lorawan_devices(config)));
+    }
     all.push(finding("log and tables", tables(config).await));
     for f in &all {
         match &f.fault {
@@ -79,6 +82,18 @@ fn certificates(config: &Config) -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn lorawan_devices(config: &Config) -> Result<()> {
+    let set = &config.lorawan;
+    ensure!(!set.devices.as_os_str().is_empty(), "lorawan.devices is not set, so no frame is trusted; name a file with devices and keys");
+    let known = ingest::lorawan::Registry::read(&set.devices)?;
+    ensure!(!known.is_empty(), "{} names no device", set.devices.display());
+    if set.enabled {
+        let rule = |e: std::io::Error| anyhow::anyhow!("lorawan.bind {}: {e}; stop the other program or set another port", set.bind);
+        std::net::UdpSocket::bind(set.bind).map_err(rule)?;
+    }
+    Ok(())
 }
 
 async fn tables(config: &Config) -> Result<()> {

@@ -27,6 +27,7 @@ fn ready_line(addresses: &Addresses) -> String {
     serde_json::json!({
         "ready": true, "http": addresses.http.to_string(), "mqtt": text(addresses.mqtt), "postgres": text(addresses.postgres),
         "flight": text(addresses.flight),
+        "lorawan": text(addresses.lorawan), "lorawan_station": text(addresses.lorawan_station),
     })
     .to_string()
 }

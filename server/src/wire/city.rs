@@ -51,7 +51,7 @@ impl Portico {
         let user = self.0.users.0.named(&principal.name).ok_or_else(refused)?;
         let own = access::publisher(&user);
         let source = SourceId::new(&format!("http/{}", principal.name)).map_err(|e| ApiError::new(Kind::Invalid, e.to_string()))?;
-        if let Some(own) = own.filter(|p| !p.publish.is_empty() && named.is_none()) {
+        if let Some(own) = own.filter(|p| !p.publish.is_empty()) {
             return Ok(Publisher { source, ..own });
         }
         let tenant = match (&principal.tenants, named) {
@@ -97,7 +97,7 @@ impl Portico {
     }
 
     async fn take_foreign(&self, request: ForeignRequest) -> Result<IngestReceipt, ApiError> {
-        let publisher = self.publisher(&request.principal)?;
+        let publisher = self.publisher(&request.principal, None)?;
         let foreign = match request.protocol {
             Protocol::Lines { db, precision } => {
                 let wrong = || ApiError::query("precision", "is not a unit of time");
