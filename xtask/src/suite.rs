@@ -23,7 +23,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 pub(crate) fn bless_settings(root: &Path) -> Result<()> {
     let target = target_dir(root);
     let status = plain_cargo()
-        .args(["test", "-p", "server", "--", "settings_reference_is_current"])
+        .args(["test", "--workspace", "--bin", "portico", "--", "settings_reference_is_current"])
         .current_dir(root)
         .env("CARGO_TARGET_DIR", &target)
         .env("BLESS", "1")
