@@ -249,7 +249,7 @@ async fn an_uplink_is_answered_when_it_is_durable_and_not_before() {
     let down = device.hear(&answer.phy());
     assert_eq!((down.ack, down.payload), (true, None));
     site.uplink().await;
-    assert_eq!((site.close().await.uplinks, 1), (1, 1));
+    assert_eq!(site.close().await.uplinks, 1);
 }
 
 #[tokio::test]
@@ -386,7 +386,7 @@ async fn garbage_strangers_and_floods_cost_little_and_hurt_nobody() {
     assert!(stats.refused_gateways > 0 && stats.over_limit > 0 && stats.malformed > 1, "{stats:?}");
     assert_eq!((stats.uplinks, sink.counts().stored), (1, 1));
     assert!(stats.unknown_device >= 4 && stats.quarantine_skipped >= stats.unknown_device - 5, "{stats:?}");
-    assert_eq!((stats.quarantined, sink.counts().quarantined), (sink.counts().quarantined, stats.quarantined));
+    assert_eq!(stats.quarantined, sink.counts().quarantined);
     assert!(stats.quarantined <= 6, "{stats:?}");
 }
 

@@ -173,6 +173,8 @@ fn what_no_key_fits_is_told_apart() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn any_order_and_number_of_copies_accepts_each_frame_once_at_most(order in prop::collection::vec(0_usize..12, 1..60)) {
         let mut device = SimDevice::abp();

@@ -76,10 +76,11 @@ pub(in crate::lorawan) async fn serve(
             socket.set_nodelay(true).ok();
             let ended = match tls {
                 None => connection(&hub, socket, false, number, &stop).await,
-                Some(tls) => match timeout(HANDSHAKE_MAX, tls.accept(socket)).await {
-                    Ok(Ok(stream)) => connection(&hub, stream, true, number, &stop).await,
-                    Ok(Err(e)) => Err(format!("TLS: {e}")),
-                    Err(_) => Err("the TLS handshake took too long".into()),
+                Some(tls) => match stop.run_until_cancelled(timeout(HANDSHAKE_MAX, tls.accept(socket))).await {
+                    Some(Ok(Ok(stream))) => connection(&hub, stream, true, number, &stop).await,
+                    Some(Ok(Err(e))) => Err(format!("TLS: {e}")),
+                    Some(Err(_)) => Err("the TLS handshake took too long".into()),
+                    None => Ok(()),
                 },
             };
             if let Err(rule) = ended {
@@ -122,9 +123,10 @@ where
         .max_message_size(Some(MESSAGE_MAX))
         .max_frame_size(Some(MESSAGE_MAX));
     let handshake = accept_hdr_async_with_config(socket, look, Some(config));
-    let mut socket = timeout(HANDSHAKE_MAX, handshake).await.map_err(|_| "the handshake took too long")?.map_err(|e| e.to_string())?;
+    let Some(shaken) = stop.run_until_cancelled(timeout(HANDSHAKE_MAX, handshake)).await else { return Ok(()) };
+    let mut socket = shaken.map_err(|_| "the handshake took too long")?.map_err(|e| e.to_string())?;
     if asked.path == ROUTER_INFO {
-        return discover(hub, &mut socket, &asked.host, secure).await;
+        return stop.run_until_cancelled(discover(hub, &mut socket, &asked.host, secure)).await.unwrap_or(Ok(()));
     }
     let eui = asked.path.strip_prefix(GATEWAY_PATH).and_then(Eui::parse);
     let Some(gateway) = eui else {
@@ -141,7 +143,7 @@ where
     let ended = converse(hub, gateway, &mut socket, messages, stop).await;
     hub.air.lock().gateways.close_route(gateway, number);
     hub.counters.stations.less(1);
-    socket.close(None).await.ok();
+    timeout(HANDSHAKE_MAX, socket.close(None)).await.ok();
     ended
 }
 
