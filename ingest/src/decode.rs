@@ -177,10 +177,17 @@ impl Decoder {
 
     /// Decodes the lines of a message; each is an observation of its own.
     fn lines(&mut self, receipt: Receipt<'_>, index: u32, known: &Known, text: &[u8], out: &mut Decoded) {
-        let mut refuse = |product, reject| out.refusals.push(Refusal { message: index, product, reject });
         let Ok(text) = std::str::from_utf8(text) else {
-            return refuse(product_of(known), Reject::new(Reason::NotFormat, "not UTF-8; line protocol is always UTF-8"));
+            let reject = Reject::new(Reason::NotFormat, "not UTF-8; line protocol is always UTF-8");
+            return out.refusals.push(Refusal { message: index, product: product_of(known), reject });
         };
+        // One line, which is what the doors over HTTP hand over.
+        if text.starts_with(|c: char| c.is_alphanumeric()) && memchr::memchr(b'\n', text.as_bytes()).is_none() {
+            if let Err((product, reject)) = self.line(receipt, index, known, text, out) {
+                out.refusals.push(Refusal { message: index, product, reject });
+            }
+            return;
+        }
         let n_max = self.limits.observations_per_message_max;
         let mut n = 0;
         for (number, range) in Lines::new(text.as_bytes()) {

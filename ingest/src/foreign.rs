@@ -127,7 +127,7 @@ impl<'a> Taker<'a> {
     }
 
     /// A message, or what the door refuses. Waits when a group is full and the pipeline has no room.
-    pub(crate) async fn push(&mut self, number: usize, topic: Result<Bytes, Rejected>, payload: Bytes) -> Result<(), IngestError> {
+    pub(crate) async fn push(&mut self, number: usize, topic: Result<Bytes, Box<Rejected>>, payload: Bytes) -> Result<(), IngestError> {
         match topic {
             Ok(topic) => {
                 self.numbers.push(number);
@@ -139,7 +139,7 @@ impl<'a> Taker<'a> {
                     let (field, message) = (refused.field.clone(), refused.message.clone());
                     self.receipt.rejects.push(LineReject { line: number, reason: refused.reason, field, message });
                 }
-                self.group.rejects.push(Rejected { payload, ..refused });
+                self.group.rejects.push(Rejected { payload, ..*refused });
             }
         }
         if self.group.messages.len() + self.group.rejects.len() >= GROUP_MESSAGES { self.flush().await } else { Ok(()) }
@@ -176,15 +176,11 @@ impl<'a> Taker<'a> {
 }
 
 /// The topic, when it is not too long and the sender may send to it.
-pub(crate) fn check(pipeline: &Pipeline, publisher: &Publisher, topic: &str, field: &str) -> Result<Bytes, Rejected> {
+pub(crate) fn check(pipeline: &Pipeline, publisher: &Publisher, topic: &str, field: &str) -> Result<Bytes, Box<Rejected>> {
     let max = crate::topic::TOPIC_LEN_MAX;
-    let refused = |reason, message: String| Rejected {
-        product: None,
-        topic: crate::decode::reject::cut(topic, max),
-        reason,
-        field: Some(field.to_owned()),
-        message,
-        payload: Bytes::new(),
+    let refused = |reason, message: String| {
+        let (topic, field) = (crate::decode::reject::cut(topic, max), Some(field.to_owned()));
+        Box::new(Rejected { product: None, topic, reason, field, message, payload: Bytes::new() })
     };
     if topic.len() > max {
         return Err(refused("too_large", format!("its topic has {} bytes; at most {max} are taken: use a shorter name", topic.len())));

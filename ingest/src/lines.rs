@@ -106,7 +106,7 @@ struct Topics<'a> {
 }
 
 impl Topics<'_> {
-    fn of(&mut self, line: &Bytes) -> Result<Bytes, Rejected> {
+    fn of(&mut self, line: &Bytes) -> Result<Bytes, Box<Rejected>> {
         if let Some((raw, topic)) = &self.last
             && line.starts_with(raw)
             && matches!(line.get(raw.len()), Some(b',' | b' '))
@@ -119,7 +119,7 @@ impl Topics<'_> {
             self.last = Some((raw, topic.clone()));
             return Ok(topic);
         }
-        let topic = self.new(&raw)?;
+        let topic = self.topic(&raw)?;
         if self.known.len() >= MEASUREMENTS_MAX {
             self.known.clear();
         }
@@ -128,7 +128,7 @@ impl Topics<'_> {
         Ok(topic)
     }
 
-    fn new(&self, raw: &[u8]) -> Result<Bytes, Rejected> {
+    fn topic(&self, raw: &[u8]) -> Result<Bytes, Box<Rejected>> {
         let name = String::from_utf8_lossy(raw);
         let name = Line::new(&name).measurement().map_or_else(|_| String::new(), std::borrow::Cow::into_owned);
         let mut topic = self.family.to_owned();

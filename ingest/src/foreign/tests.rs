@@ -159,7 +159,7 @@ async fn rights_of_topics_hold_here_too() {
     let body = json!({"container": "b1", "at": "2026-03-01T10:00:00Z", "level": 80}).to_string().into_bytes();
     for (filter, stored) in [("webhook/bins", 1), ("portico/bologna/waste_container/+", 1), ("portico/bologna/noise/+", 0)] {
         let own = Arc::new(Publisher { publish: vec![TopicFilter::parse(filter).unwrap()], ..(*publisher()).clone() });
-        let (receipts, sink) = post_as(&own, Foreign::Webhook { name: "bins".into() }, &[body.clone()]).await;
+        let (receipts, sink) = post_as(&own, Foreign::Webhook { name: "bins".into() }, std::slice::from_ref(&body)).await;
         let receipt = receipts.into_iter().next().unwrap().unwrap();
         assert_eq!((receipt.counts.stored, receipt.counts.received, sink.counts()), (stored, 1, receipt.counts), "{filter}");
         assert_eq!(receipt.rejects.first().map(|r| r.reason), (stored == 0).then_some("forbidden"), "{filter}");

@@ -89,7 +89,7 @@ impl Format for UltraLight {
 /// `k|v|k|v`, with a time before it when the number of parts is odd.
 fn measure(i: usize, group: &str) -> Result<Measure<&str>, Reject> {
     let mut parts = group.trim().split('|');
-    let odd = group.matches('|').count() % 2 == 0;
+    let odd = group.matches('|').count().is_multiple_of(2);
     let time = if odd { parts.next() } else { None };
     if time.is_some_and(|t| !t.contains('T')) {
         let rule =

@@ -32,6 +32,26 @@ pub struct Line<'a> {
     at: usize,
 }
 
+/// A set of bytes.
+#[derive(Debug)]
+struct Bytes([bool; 256]);
+
+impl Bytes {
+    const fn of(bytes: &[u8]) -> Self {
+        let mut set = [false; 256];
+        let mut i = 0;
+        while i < bytes.len() {
+            set[bytes[i] as usize] = true;
+            i += 1;
+        }
+        Self(set)
+    }
+}
+
+static KEY: Bytes = Bytes::of(b",= ");
+static VALUE: Bytes = Bytes::of(b", ");
+static QUOTED: Bytes = Bytes::of(b"\"\\");
+
 type Result2<T> = Result<T, Reject>;
 
 #[cold]
@@ -61,28 +81,29 @@ impl<'a> Line<'a> {
     }
 
     /// Up to an unescaped byte of `ends`; a backslash before a byte of `escapes` stands for that byte, any other for itself.
-    fn word(&mut self, ends: &[u8], escapes: &[u8]) -> Cow<'a, str> {
+    fn word(&mut self, ends: &Bytes, escapes: &Bytes) -> Cow<'a, str> {
         let bytes = self.text.as_bytes();
         let start = self.at;
-        let mut escaped = false;
-        while let Some(b) = bytes.get(self.at) {
-            if ends.contains(b) {
-                break;
-            }
-            if *b == b'\\' && bytes.get(self.at + 1).is_some_and(|next| escapes.contains(next)) {
-                escaped = true;
-                self.at += 1;
-            }
+        while bytes.get(self.at).is_some_and(|b| !ends.0[usize::from(*b)] && *b != b'\\') {
             self.at += 1;
         }
-        let raw = &self.text[start..self.at];
-        if escaped { Cow::Owned(unescape(raw, escapes)) } else { Cow::Borrowed(raw) }
+        if self.peek() == Some(b'\\') { self.escaped_word(start, ends, escapes) } else { Cow::Borrowed(&self.text[start..self.at]) }
+    }
+
+    #[cold]
+    fn escaped_word(&mut self, start: usize, ends: &Bytes, escapes: &Bytes) -> Cow<'a, str> {
+        let bytes = self.text.as_bytes();
+        while bytes.get(self.at).is_some_and(|b| !ends.0[usize::from(*b)]) {
+            let escapes_next = bytes[self.at] == b'\\' && bytes.get(self.at + 1).is_some_and(|next| escapes.0[usize::from(*next)]);
+            self.at += if escapes_next { 2 } else { 1 };
+        }
+        Cow::Owned(unescape(&self.text[start..self.at], escapes))
     }
 
     /// # Errors
     /// When it is missing.
     pub fn measurement(&mut self) -> Result2<Cow<'a, str>> {
-        let name = self.word(b", ", b", ");
+        let name = self.word(&VALUE, &VALUE);
         if name.is_empty() {
             fail("measurement", "the measurement is missing; a line is 'measurement,tag=value field=value timestamp'")
         } else {
@@ -97,7 +118,7 @@ impl<'a> Line<'a> {
             return Ok(None);
         }
         self.at += 1;
-        let key = self.word(b",= ", b",= ");
+        let key = self.word(&KEY, &KEY);
         if key.is_empty() {
             return fail("tags", "a tag has no key");
         }
@@ -105,7 +126,7 @@ impl<'a> Line<'a> {
             return fail(&key, format!("the tag '{}' has no '=value'", cut(&key, 60)));
         }
         self.at += 1;
-        let value = self.word(b", ", b",= ");
+        let value = self.word(&VALUE, &KEY);
         if value.is_empty() {
             return fail(&key, format!("the tag '{}' has no value; leave the tag out", cut(&key, 60)));
         }
@@ -124,7 +145,7 @@ impl<'a> Line<'a> {
         } else {
             return Ok(None);
         }
-        let key = self.word(b",= ", b",= ");
+        let key = self.word(&KEY, &KEY);
         if key.is_empty() {
             return fail("fields", "a field is missing; after the tags come a space and at least one 'field=value'");
         }
@@ -157,16 +178,23 @@ impl<'a> Line<'a> {
         if !matches!(self.peek(), None | Some(b',' | b' ')) {
             return fail(key, format!("after the text of '{}' there should be ',' or a space", cut(key, 60)));
         }
-        Ok(Token::Text(if escaped { Cow::Owned(unescape(raw, b"\"\\")) } else { Cow::Borrowed(raw) }))
+        Ok(Token::Text(if escaped { Cow::Owned(unescape(raw, &QUOTED)) } else { Cow::Borrowed(raw) }))
     }
 
     fn literal(&mut self, key: &str) -> Result2<Token<'a>> {
         let bytes = self.text.as_bytes();
         let start = self.at;
-        while !matches!(bytes.get(self.at), None | Some(b',' | b' ')) {
+        // Most values are digits with a point: told in the pass that finds the end.
+        let (mut n_digits, mut n_points) = (0, 0);
+        while let Some(b) = bytes.get(self.at).filter(|b| !VALUE.0[usize::from(**b)]) {
+            n_digits += usize::from(b.is_ascii_digit());
+            n_points += usize::from(*b == b'.');
             self.at += 1;
         }
         let text = &self.text[start..self.at];
+        if n_digits > 0 && n_points <= 1 && n_digits + n_points + usize::from(text.starts_with('-')) == text.len() {
+            return Ok(Token::Number(text));
+        }
         let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
         match text.as_bytes() {
             [number @ .., b'i'] if digits(text[..number.len()].trim_start_matches('-')) && !text.starts_with("--") => {
@@ -202,13 +230,13 @@ impl<'a> Line<'a> {
     }
 }
 
-fn unescape(raw: &str, escapes: &[u8]) -> String {
+fn unescape(raw: &str, escapes: &Bytes) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
         let next = rest.as_bytes().get(at + 1).copied();
-        if next.is_some_and(|b| escapes.contains(&b)) {
+        if next.is_some_and(|b| escapes.0[usize::from(b)]) {
             // Every byte of `escapes` is ASCII, so this is one character.
             out.push_str(&rest[at + 1..at + 2]);
             rest = &rest[at + 2..];

@@ -19,6 +19,8 @@ const MEMBERS: [&str; 6] = ["id", "type", "@context", "scope", "createdAt", "mod
 #[derive(Debug)]
 pub(super) struct NgsiLd;
 
+type Object = Map<String, Value>;
+
 /// What one attribute says.
 #[derive(Debug, Default)]
 struct Read {
@@ -41,7 +43,7 @@ impl Format for NgsiLd {
             return Err(Reject::new(Reason::TooLarge, format!("more than {ATTRIBUTES_MAX} attributes in one entity")));
         }
         let mut document = json!({ "id": entity["id"].take(), "type": entity["type"].take() });
-        let mut timed: Vec<(String, Map<String, Value>, Map<String, Value>)> = Vec::new();
+        let mut timed: Vec<(String, Object, Object)> = Vec::new();
         let (mut untimed, mut units) = (Map::new(), Map::new());
         for (name, attribute) in entity.into_iter().filter(|(name, _)| !MEMBERS.contains(&name.as_str())) {
             let read = attribute_of(&name, attribute)?;

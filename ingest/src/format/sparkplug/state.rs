@@ -49,6 +49,9 @@ pub(super) struct Nodes {
     names_bytes: usize,
 }
 
+/// Device (none for the node itself), name and data type.
+type Aliased = (Option<Arc<str>>, Arc<str>, u32);
+
 #[derive(Debug, Default)]
 struct Node {
     alive: bool,
@@ -56,7 +59,7 @@ struct Node {
     /// Of the newest message.
     seq: u8,
     /// By alias, which is unique in an edge node and its devices.
-    aliases: HashMap<u64, (Option<Arc<str>>, Arc<str>, u32)>,
+    aliases: HashMap<u64, Aliased>,
     /// Data types by device and name.
     names: HashMap<(Option<Arc<str>>, Arc<str>), u32>,
     devices: HashSet<Arc<str>>,
