@@ -5,7 +5,7 @@
 use futures::{FutureExt, future::BoxFuture};
 use ingest::{
     IngestConfig, Mappings, Publisher, Sink, SinkError,
-    datex::{Publication, Record, Sites, import},
+    datex::{MAPPINGS, Publication, Record, Sites, import},
     pipeline::Pipeline,
     sink::Durability,
 };
@@ -22,7 +22,6 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-const MAPPINGS: &str = include_str!("../mappings/datex2.toml");
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Counts rows and forgets them.

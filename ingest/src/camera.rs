@@ -97,7 +97,7 @@ impl Stream {
 #[derive(Debug, Default)]
 pub struct Register {
     streams: Vec<Stream>,
-    by_name: HashMap<(Tenant, String), usize>,
+    by_name: HashMap<Tenant, HashMap<String, usize>>,
     key: Key,
 }
 
@@ -124,7 +124,7 @@ impl Register {
     /// # Errors
     /// Says in plain words what a camera needs before it may send.
     pub fn find(&self, tenant: &Tenant, names: &[&str], at: Timestamp) -> Result<&Stream, Reject> {
-        let found = names.iter().find_map(|name| self.by_name.get(&(tenant.clone(), (*name).to_owned())));
+        let found = self.by_name.get(tenant).and_then(|own| names.iter().find_map(|name| own.get(*name)));
         let Some(stream) = found.map(|i| &self.streams[*i]) else {
             return Err(unregistered(names.first().copied().unwrap_or_default()));
         };

@@ -20,6 +20,9 @@ use serde::Serialize;
 pub use sites::Sites;
 use std::io::BufRead;
 
+/// Mappings of the messages that [`import`] makes, and of the same publications as XML.
+pub const MAPPINGS: &str = include_str!("../mappings/datex2.toml");
+
 /// What a record is about.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Kind {

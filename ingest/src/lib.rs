@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod camera;
+mod capped;
 pub mod chirpstack;
 pub mod config;
 pub mod datex;

@@ -28,6 +28,7 @@ use std::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+mod cameras;
 mod doors;
 mod lorawan;
 mod upkeep;
@@ -83,7 +84,9 @@ pub fn contracts(config: &Config) -> Result<Contracts> {
 
 fn mappings(config: &Config) -> Result<Mappings> {
     let own = texts(&config.data.mappings, "toml")?;
-    Ok(Mappings::parse(own.iter().map(|(file, text)| (file.as_str(), text.as_str())))?)
+    let own = own.iter().map(|(file, text)| (file.as_str(), text.as_str()));
+    let mappings = Mappings::parse(own.chain([("datex2.toml", ingest::datex::MAPPINGS)]))?;
+    Ok(mappings.with_cameras(&cameras::register(config)?))
 }
 
 /// Name and text of each file of `folder` with this ending; none when the setting is empty.

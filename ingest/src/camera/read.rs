@@ -31,8 +31,9 @@ fn add(place: &str, table: Table, register: &mut Register) -> Result<()> {
         return keys.fail("id", format!("'{}' stands twice in the register of {}", stream.id, stream.tenant));
     }
     let at = register.streams.len();
+    let own = register.by_name.entry(stream.tenant.clone()).or_default();
     for name in &stream.names {
-        if register.by_name.insert((stream.tenant.clone(), name.clone()), at).is_some() {
+        if own.insert(name.clone(), at).is_some() {
             return keys.fail("names", format!("'{name}' is a name of another stream too; one name means one stream"));
         }
     }

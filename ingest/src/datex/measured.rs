@@ -1,7 +1,7 @@
 //! Measured data: `siteMeasurements` of both versions, and `FDT_data`.
 
 use super::{Kind, Record, Sites, Value, is_true, time, value};
-use crate::xml::Element;
+use crate::{capped::write_json, xml::Element};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -89,7 +89,7 @@ fn finish(record: &mut Record, kind: Kind, document: &Document<'_>) -> serde_jso
     record.kind = kind;
     record.n_rows = document.rows.len();
     document.site.clone_into(&mut record.site);
-    serde_json::to_writer(&mut record.document, document)
+    write_json(&mut record.document, document)
 }
 
 /// One value with its index. One pass, because files have hundreds of thousands of them.

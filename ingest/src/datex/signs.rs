@@ -1,10 +1,12 @@
 //! Variable message signs: `vmsControllerStatus` (version 3) and `vmsUnit` (version 2). Images are not kept, only that there is one.
 
 use super::{Kind, Record, Sites, is_true, shortened, time};
-use crate::xml::Element;
+use crate::{capped::write_json, xml::Element};
 use serde::Serialize;
 
 const TEXT_CHARS_MAX: usize = 1_000;
+/// Longer than any identifier that a contract takes.
+const ID_CHARS_MAX: usize = 300;
 
 #[derive(Serialize)]
 struct Document<'t> {
@@ -38,7 +40,7 @@ struct Row<'t> {
 /// The signs of one controller.
 pub(super) fn write(root: Element<'_>, published_at: &str, sites: &Sites, record: &mut Record) -> serde_json::Result<()> {
     let reference = root.child("vmsControllerReference").or_else(|| root.child("vmsUnitReference"));
-    let site = reference.and_then(|r| r.attribute("id")).unwrap_or_default();
+    let site = shortened(reference.and_then(|r| r.attribute("id")).unwrap_or_default(), ID_CHARS_MAX);
     let mut rows = Vec::new();
     for sign in root.children().filter(|c| c.attribute("vmsIndex").is_some()) {
         signs(site, sign, time(root.child("statusUpdateTime"), published_at), sites, &mut rows);
@@ -46,12 +48,12 @@ pub(super) fn write(root: Element<'_>, published_at: &str, sites: &Sites, record
     record.kind = Kind::Vms;
     record.n_rows = rows.len();
     site.clone_into(&mut record.site);
-    serde_json::to_writer(&mut record.document, &Document { kind: "vms", site, rows: &rows })
+    write_json(&mut record.document, &Document { kind: "vms", site, rows: &rows })
 }
 
 /// One row per message of the sign; one without a text when it shows none.
 fn signs<'t>(controller: &str, sign: Element<'t>, published_at: &'t str, sites: &'t Sites, rows: &mut Vec<Row<'t>>) {
-    let id = format!("{controller}/{}", sign.attribute("vmsIndex").unwrap_or_default());
+    let id = format!("{controller}/{}", shortened(sign.attribute("vmsIndex").unwrap_or_default(), ID_CHARS_MAX));
     let known = sites.get(&id);
     let place = known.and_then(|k| k.place);
     // Version 2 says whether the sign works, version 3 how.

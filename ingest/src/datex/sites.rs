@@ -22,6 +22,7 @@ pub(super) struct Site {
     /// Longitude and latitude.
     pub(super) place: Option<(f64, f64)>,
     pub(super) name: Option<String>,
+    /// Sorted by index.
     series: Vec<(u32, Series)>,
 }
 
@@ -35,7 +36,7 @@ pub(super) struct Series {
 
 impl Site {
     pub(super) fn series(&self, index: u32) -> Option<&Series> {
-        self.series.iter().find(|(i, _)| *i == index).map(|(_, series)| series)
+        self.series.binary_search_by_key(&index, |(i, _)| *i).ok().map(|at| &self.series[at].1)
     }
 }
 
@@ -66,7 +67,9 @@ impl Sites {
             return Ok(());
         }
         let described = record.children().filter(|c| c.name() == "measurementSpecificCharacteristics" && c.attribute("index").is_some());
-        let series = described.filter_map(|c| Some((c.attribute("index")?.trim().parse().ok()?, characteristics(c)))).collect();
+        let mut series: Vec<(u32, Series)> =
+            described.filter_map(|c| Some((c.attribute("index")?.trim().parse().ok()?, characteristics(c)))).collect();
+        series.sort_by_key(|(index, _)| *index);
         // The place of the site, not that of an arrow or a lane inside the characteristics.
         let place = record.children().filter(|c| c.name().contains("ocation")).find_map(point);
         let name = record.child("measurementSiteName").or_else(|| record.child("measurementSiteRecordName"));

@@ -1,7 +1,7 @@
 //! Situations: one row per version of a record. Comments that are not public (`nonGeneralPublicComment`) are never read.
 
 use super::{Kind, Record, local_type, point, shortened, time, utc};
-use crate::xml::Element;
+use crate::{capped::write_json, xml::Element};
 use serde::Serialize;
 
 const COMMENT_CHARS_MAX: usize = 2_000;
@@ -53,7 +53,7 @@ pub(super) fn write(root: Element<'_>, published_at: &str, record: &mut Record) 
     record.n_rows = rows.len();
     let site = root.attribute("id").unwrap_or_default();
     site.clone_into(&mut record.site);
-    serde_json::to_writer(&mut record.document, &Document { kind: "situation", site, rows: &rows })
+    write_json(&mut record.document, &Document { kind: "situation", site, rows: &rows })
 }
 
 fn row<'t>(record: Element<'t>, published_at: &'t str, confidentiality: Option<&'t str>) -> Row<'t> {

@@ -11,7 +11,6 @@ use serde_json::{Value as Json, json};
 use std::{fs::File, io::BufReader, io::Read, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
-const MAPPINGS: &str = include_str!("../../mappings/datex2.toml");
 const NOW: &str = "2026-08-01T00:00:00Z";
 
 fn shared(path: &str) -> Option<PathBuf> {

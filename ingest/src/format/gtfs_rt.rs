@@ -1,4 +1,4 @@
-//! GTFS realtime 2.0, `FeedMessage` in protocol buffers: vehicle positions, trip updates and alerts, one document per kind:
+//! GTFS realtime 2.0, `FeedMessage` in protocol buffers: vehicle positions, trip updates and alerts, one document per kind and 5,000 rows:
 //! `{"kind": "position" | "update" | "alert", "rows": […]}`. A feed may hold all kinds; deleted entities are passed by.
 //!
 //! Traps: a time is seconds of the epoch, and the feed's own when an entity has none; 0 is absent; speed is m/s and becomes km/h; a trip
@@ -6,7 +6,10 @@
 //! not declared in [`wire`], so it is never read.
 
 use super::{Format, Incoming, Translated};
-use crate::decode::reject::{Reason, Reject};
+use crate::{
+    capped::write_json,
+    decode::reject::{Reason, Reject},
+};
 use prost::Message;
 use schemas::{Timestamp, time::SECOND_US};
 use serde::Serialize;
@@ -16,6 +19,8 @@ mod wire;
 
 /// Rows of one kind; a national feed has tens of thousands.
 const ROWS_MAX: usize = 200_000;
+/// Rows of one document; the pipeline takes no more than 10,000 by default.
+const DOCUMENT_ROWS: usize = 5_000;
 const MPS_TO_KMH: f64 = 3.6;
 
 #[derive(Debug)]
@@ -51,11 +56,11 @@ fn write<T: Serialize>(kind: &'static str, rows: &[T], out: &mut Vec<u8>) -> Res
         kind: &'static str,
         rows: &'a [T],
     }
-    if rows.is_empty() {
-        return Ok(());
+    for rows in rows.chunks(DOCUMENT_ROWS) {
+        write_json(out, &Document { kind, rows })
+            .map_err(|e| Reject::new(Reason::TooLarge, format!("the feed cannot be written: {e}; send it in parts")))?;
+        out.push(b'\n');
     }
-    serde_json::to_writer(&mut *out, &Document { kind, rows }).map_err(|e| Reject::new(Reason::NotFormat, e.to_string()))?;
-    out.push(b'\n');
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 use super::{Format, Incoming, Translated};
 use crate::{
     camera::{self, Pseudonym, Register, Stream},
+    capped::write_json,
     decode::reject::{Reason, Reject},
 };
 use schemas::Timestamp;
@@ -258,7 +259,7 @@ impl<'r> Scene<'r> {
         let Some(stream) = self.stream else { return Ok(Translated::Nothing) };
         for (kind, rows) in KINDS.into_iter().zip(&self.rows).filter(|(_, rows)| !rows.is_empty()) {
             let document = Document { kind, stream: &stream.id, rows };
-            serde_json::to_writer(&mut *out, &document).map_err(|_| Reject::new(Reason::NotFormat, "a number that JSON cannot write"))?;
+            write_json(out, &document).map_err(|_| Reject::new(Reason::NotFormat, "a number that JSON cannot write"))?;
             out.push(b'\n');
         }
         Ok(if out.is_empty() { Translated::Nothing } else { Translated::Documents })

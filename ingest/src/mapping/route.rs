@@ -279,7 +279,7 @@ impl Router {
             return Err(Reject::new(Reason::NoContract, unknown_product(&self.contracts, product).to_string()));
         };
         if camera::PROTECTED.contains(&product) {
-            return Err(camera::unregistered(product));
+            return Err(camera::unregistered(local.unwrap_or(product)));
         }
         let table = self.table(sender, &plan.contract);
         let entity = local.map(|local| self.entity(&table, local));

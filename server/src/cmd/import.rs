@@ -9,6 +9,7 @@ use crate::{
 use anyhow::{Context as _, Result, bail};
 use ingest::{
     Publisher,
+    datex::{self, Sites},
     file::{FileMapping, ImportReport, Progress, guess, import, read},
 };
 use schemas::{Counts, SourceId, SystemClock, Tenant};
@@ -22,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How much of a file is looked at to guess its mapping.
 const HEAD_BYTES: u64 = 64 << 10;
+const XML_BUFFER_BYTES: usize = 256 << 10;
 
 pub async fn run(config: &Config, args: ImportArgs) -> Result<()> {
     let tasks = TaskTracker::new();
@@ -50,9 +52,11 @@ pub async fn run(config: &Config, args: ImportArgs) -> Result<()> {
 
 async fn one(parts: &Parts, path: &Path, mapping: Option<&str>, tenant: &Tenant, stop: &CancellationToken) -> Result<Counts> {
     let name = path.file_name().and_then(|n| n.to_str()).context("the file has no readable name")?;
+    if mapping.is_none() && head(path)?.starts_with('<') {
+        return xml(parts, path, name, tenant, stop).await;
+    }
     let mapping = find_mapping(path, name, mapping)?.for_file(name)?;
-    let source = SourceId::new(&format!("import/{}", name.replace(|c: char| !c.is_ascii_graphic(), "_")))?;
-    let publisher = Arc::new(Publisher { source, tenant: tenant.clone(), publish: Vec::new(), subscribe: Vec::new(), simulated: false });
+    let publisher = publisher(name, tenant)?;
     let items = read(&mapping, File::open(path)?, tenant)?;
     let mut show = |r: &ImportReport| {
         progress(&format!("{name}: line {}, {} received, {} quarantined", r.line, r.counts.received, r.counts.quarantined))
@@ -78,6 +82,31 @@ async fn one(parts: &Parts, path: &Path, mapping: Option<&str>, tenant: &Tenant,
     Ok(report.counts)
 }
 
+fn publisher(name: &str, tenant: &Tenant) -> Result<Arc<Publisher>> {
+    let source = SourceId::new(&format!("import/{}", name.replace(|c: char| !c.is_ascii_graphic(), "_")))?;
+    Ok(Arc::new(Publisher { source, tenant: tenant.clone(), publish: Vec::new(), subscribe: Vec::new(), simulated: false }))
+}
+
+/// DATEX II, or the traffic data of Turin.
+async fn xml(parts: &Parts, path: &Path, name: &str, tenant: &Tenant, stop: &CancellationToken) -> Result<Counts> {
+    let source = (BufReader::with_capacity(XML_BUFFER_BYTES, plain(path)?), Sites::default());
+    let report = datex::import(parts.ingest.pipeline(), &publisher(name, tenant)?, &*parts.clock, source, stop).await?;
+    let stopped = if report.stopped { ", stopped; run it again to go on, nothing is stored twice" } else { "" };
+    let Counts { received, quarantined, .. } = report.counts;
+    say(&format!("{name} as DATEX II: {} records, {received} received, {quarantined} quarantined{stopped}", report.records));
+    for r in &report.rejects {
+        say(&format!("  {} {}: {}", r.reason, r.field.as_deref().unwrap_or_default(), r.text));
+    }
+    Ok(report.counts)
+}
+
+/// The file, decompressed when it is gzip.
+fn plain(path: &Path) -> Result<Box<dyn Read + Send>> {
+    let mut file = BufReader::new(File::open(path)?);
+    let gzip = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    Ok(if gzip { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) })
+}
+
 /// A built-in name, a TOML file, or what the head of the file looks like.
 fn find_mapping(path: &Path, name: &str, asked: Option<&str>) -> Result<FileMapping> {
     if let Some(asked) = asked {
@@ -97,11 +126,8 @@ fn find_mapping(path: &Path, name: &str, asked: Option<&str>) -> Result<FileMapp
 }
 
 fn head(path: &Path) -> Result<String> {
-    let mut file = BufReader::new(File::open(path)?);
-    let gzip = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let mut first = Vec::new();
-    let mut plain: Box<dyn Read> = if gzip { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
-    plain.by_ref().take(HEAD_BYTES).read_to_end(&mut first)?;
+    plain(path)?.take(HEAD_BYTES).read_to_end(&mut first)?;
     Ok(String::from_utf8_lossy(&first).trim_start_matches('\u{feff}').lines().next().unwrap_or_default().to_owned())
 }
 

@@ -1,12 +1,11 @@
 use crate::{
     Group, IngestConfig, Mappings, RawMessage, Sink,
+    datex::MAPPINGS,
     pipeline::{Outcome, Pipeline},
     testing::{MemorySink, contracts, publisher},
 };
 use schemas::Timestamp;
 use std::{path::PathBuf, sync::Arc};
-
-const MAPPINGS: &str = include_str!("../../../mappings/datex2.toml");
 
 fn read(path: &str) -> Option<Vec<u8>> {
     let root = std::env::var_os("PORTICO_SHARED")

@@ -159,6 +159,30 @@ async fn a_stream_without_an_entry_is_refused_with_a_reason_a_citizen_can_read()
 }
 
 #[tokio::test]
+async fn what_happened_before_the_entry_is_refused_although_it_comes_today() {
+    let city = City::with_register();
+    let old = r#"{"type":"new","after":{"id":"1.2-a","camera":"front_door","label":"person","start_time":1500000000.5,"end_time":null}}"#;
+    let outcome = city.send(vec![message("frigate/events", old), message("portico/bologna/video_event/front_door", "{}")]).await;
+    let said: Vec<_> =
+        outcome.rejects.iter().map(|r| (r.reason, r.text.contains("2018-01-01T00:00:00Z") || r.text.contains("'front_door'"))).collect();
+    assert_eq!(said, [("no_register_entry", true), ("no_register_entry", true)]);
+    assert_eq!(city.sink.rows(), [""; 0]);
+}
+
+#[tokio::test]
+async fn frames_and_events_of_one_document_become_rows_of_two_contracts() {
+    let city = City::with_register();
+    let text = "<m:MetadataStream xmlns:m='u'><m:VideoAnalytics><m:Frame UtcTime='2020-10-10T12:24:57.321'><m:Object ObjectId='15'><m:Appearance>\
+        <m:Shape><m:BoundingBox left='-0.5' top='0.5' right='0.5' bottom='-0.5'/></m:Shape></m:Appearance></m:Object></m:Frame></m:VideoAnalytics>\
+        <m:Event><NotificationMessage><Topic>tns1:RuleEngine/CountAggregation/Counter</Topic><Message><m:Message UtcTime='2020-10-10T12:24:57Z'>\
+        <Source><SimpleItem Name='Rule' Value='MyImportantFence1'/></Source><Data><SimpleItem Name='Count' Value='7'/></Data></m:Message></Message>\
+        </NotificationMessage></m:Event></m:MetadataStream>";
+    let outcome = city.send(vec![message("onvif-xml/cam-xml", text)]).await;
+    assert_eq!((outcome.rejects, outcome.counts.received), (vec![], 2));
+    assert_eq!((city.column("video_track", "y"), city.column("video_count", "total")), (vec!["0.75".to_owned()], vec!["7".to_owned()]));
+}
+
+#[tokio::test]
 async fn a_zone_that_the_assessment_does_not_cover_is_refused() {
     let city = City::with_register();
     let payload = r#"{"UtcTime":"2020-01-01T00:00:00Z","Source":{"Rule":"Mr Bianchi's door"},"Data":{"ObjectId":"1"}}"#;
