@@ -17,7 +17,7 @@ const made = path.join(root, `dist.${process.pid}.tmp`);
 const assets = path.join(made, "assets");
 const modules = path.join(root, "node_modules");
 const LANGUAGES = ["it", "en"];
-const PAGES = ["index", "login", "404"];
+const PAGES = ["index", "login", "devices", "404"];
 const FONTS = ["regular", "600", "700"];
 
 const at = (...parts) => path.join(root, ...parts);
@@ -44,7 +44,7 @@ async function copyStatic() {
   return { ...fonts, basemap, favicon };
 }
 
-/** Islands: `map` (the page) and `login`; maplibre and uPlot are split off and loaded when needed. The worker is a file of its own. */
+/** Islands: `map` (the page), `login` and `devices`; maplibre and uPlot are split off and loaded when needed. The worker is a file of its own. */
 async function buildScripts(files, city) {
   const common = { bundle: true, format: "esm", minify: true, target: "es2022", legalComments: "none", outdir: assets, metafile: true, logLevel: "warning" };
   const worker = await esbuild.build({
@@ -52,7 +52,7 @@ async function buildScripts(files, city) {
   });
   const workerFile = path.basename(Object.keys(worker.metafile.outputs)[0]);
   const islands = await esbuild.build({
-    ...common, entryPoints: { map: at("src/main.ts"), login: at("src/login.ts") }, splitting: true, entryNames: "[name]-[hash]", chunkNames: "chunk-[hash]",
+    ...common, entryPoints: { map: at("src/main.ts"), login: at("src/login.ts"), devices: at("src/devices.ts") }, splitting: true, entryNames: "[name]-[hash]", chunkNames: "chunk-[hash]",
     define: { WORKER_URL: JSON.stringify(`/assets/${workerFile}`), BASEMAP_URL: JSON.stringify(files.basemap), CITY: JSON.stringify(city) },
   });
   const urls = {};
@@ -84,10 +84,10 @@ async function buildStyle(files) {
 
 /** `{{key}}` message, `{{icon:name}}` inline drawing, `{{asset:name}}` address, `{{city:key}}` setting, `{{> part}}` another template. Unknown names stop the build. */
 function render(template, { parts, messages, icons, files, city, lang, page }) {
-  const links = { it: { map: "/", login: "/login" }, en: { map: "/en", login: "/en/login" } };
+  const links = { it: { map: "/", login: "/login", devices: "/devices" }, en: { map: "/en", login: "/en/login", devices: "/en/devices" } };
   const other = lang === "it" ? "en" : "it";
   const own = {
-    lang, other, home: links[lang].map, login: links[lang].login, "other-page": links[other][page === "login" ? "login" : "map"],
+    lang, other, home: links[lang].map, login: links[lang].login, "devices-page": links[lang].devices, "other-page": links[other][page] ?? links[other].map,
   };
   const expand = (text) => text.replace(/\{\{(> ?|[a-z]+:)?([\w.-]+)\}\}/g, (all, kind, name) => {
     const found = kind?.startsWith(">") ? parts[name]

@@ -1,4 +1,5 @@
 /** Calls to the server this page came from. Every failure is an `ApiError`, so callers decide once what to show. */
+import type { Accepted, Replayed, Suggestions } from "./suggestion";
 import type { Box, Cell, Entity, EntityCollection, History, Product } from "./types";
 
 export class ApiError extends Error {
@@ -58,10 +59,13 @@ export interface Instant {
   known_as_on: string | null;
 }
 
+/** Describes devices and measures nothing: it is shown with each sensor, not as a layer. */
+const REGISTER = "sensor_register";
+
 /** The products that the caller may see; one that several municipalities have counts once, with all their sensors. */
 export async function products(): Promise<Product[]> {
   const merged = new Map<string, Product>();
-  for (const one of await get<Product[]>("/api/products")) {
+  for (const one of (await get<Product[]>("/api/products")).filter((p) => p.product !== REGISTER)) {
     const known = merged.get(one.product);
     if (known) merged.set(one.product, { ...known, entities: known.entities + one.entities, simulated: known.simulated || one.simulated });
     else merged.set(one.product, one);
@@ -69,11 +73,47 @@ export async function products(): Promise<Product[]> {
   return [...merged.values()];
 }
 
+const session = (): Promise<{ user: string; role: string }> => get("/api/session");
+
 /** Who is signed in; null for the public. */
 export async function whoami(): Promise<string | null> {
-  const { user, role } = await get<{ user: string; role: string }>("/api/session");
+  const { user, role } = await session();
   return role === "public" ? null : user;
 }
+
+/** Whether the caller may look into the quarantine. */
+export const seesQuarantine = async (): Promise<boolean> => ["admin", "analyst"].includes((await session()).role);
+
+/** Whether the caller may accept mappings and edit the register. */
+export const isOperator = async (): Promise<boolean> => (await session()).role === "admin";
+
+function send<T>(method: string, path: string, body: object): Promise<T> {
+  return request(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) }).then((r) => r.json() as Promise<T>);
+}
+
+export const suggestions = (hours: number, signal: AbortSignal): Promise<Suggestions> => get("/api/quarantine/suggestions", { hours }, signal);
+
+export const accept = (body: { tenant: string; id: string; mapping: string; contract?: { product: string; text: string } }): Promise<Accepted> =>
+  send("POST", "/api/quarantine/accept", body);
+
+export const replay = (body: { tenant: string; topic: string; messages_max: number; hours: number }): Promise<Replayed> =>
+  send("POST", "/api/quarantine/replay", body);
+
+/** The register's entry of a device; null when it has none, or the caller may not see it. */
+export async function registerEntry(id: string, signal: AbortSignal): Promise<Entity | null> {
+  try {
+    return await get<Entity>(`/api/twin/entities/${encodeURIComponent(id)}`, { product: REGISTER }, signal);
+  } catch (cause) {
+    if (cause instanceof ApiError && [401, 403, 404].includes(cause.status)) return null;
+    throw cause;
+  }
+}
+
+/** The register's fields as the caller may see them, for the form. */
+export const registerFields = async (): Promise<Product["fields"]> => (await get<Product[]>("/api/products")).find((p) => p.product === REGISTER)?.fields ?? [];
+
+export const saveRegisterEntry = (id: string, tenant: string, entry: Record<string, string | boolean>): Promise<unknown> =>
+  send("PUT", address(`/api/register/${encodeURIComponent(id)}`, { tenant }), entry);
 
 export const cells = (product: string, field: string, resolution: number, at: string | null, signal: AbortSignal): Promise<{ cells: Cell[] }> =>
   get("/api/twin/h3", { product, field, resolution, bbox: CITY.bounds.join(","), as_of: at }, signal);

@@ -3,6 +3,7 @@ import { ApiError, entity as fetchEntity } from "./api";
 import { byId, h, icon } from "./dom";
 import { formatAge, formatInstant, formatPart, formatQuality, formatValue } from "./format";
 import { label, t } from "./i18n";
+import { registerBlock } from "./register";
 import { colourOf, type Scale } from "./scale";
 import { drawSeries } from "./series";
 import { instant, state, update } from "./state";
@@ -58,6 +59,7 @@ function close(): void {
   if (panel.hidden) return;
   panel.hidden = true;
   delete panel.dataset["id"];
+  described = null;
   panel.replaceChildren();
   byId("view").classList.remove("has-entity");
   // A row of the table may have been drawn anew meanwhile, under the same id.
@@ -93,11 +95,25 @@ function draw(context: EntityContext, found: Entity): void {
     main && figure(main, field, found, scale),
     main && field && h("section", { class: "series", "aria-label": t("series") }, ranges(found, main, field), h("p", { class: "reading", "data-reading": true, "aria-hidden": "true" }), h("div", { class: "series-box" })),
     attributes(context, found, fields, main),
+    description(found),
     provenance(found, product),
   ].filter((node) => node instanceof Node));
   panel.replaceChildren(head(found.name || found.id, product ? label(product) : found.product), body);
   body.scrollTop = scrolled;
   if (main && field) loadSeries(found, main, field);
+}
+
+let described: { id: string; block: HTMLElement } | null = null;
+let registerRequest = new AbortController();
+
+/** The register's block is kept while the panel is drawn anew for the same sensor: a form must not lose what was typed. */
+function description(found: Entity): HTMLElement {
+  if (described?.id !== found.id) {
+    registerRequest.abort();
+    registerRequest = new AbortController();
+    described = { id: found.id, block: registerBlock(found, registerRequest.signal) };
+  }
+  return described.block;
 }
 
 /** Tells apart the attributes of one name that belong to different rows. */

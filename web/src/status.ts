@@ -1,5 +1,5 @@
 /** What the header says of the page's health: live or not, simulated or not, signed in or not, and what went wrong. */
-import { signOut, whoami } from "./api";
+import { seesQuarantine, signOut, whoami } from "./api";
 import { byId } from "./dom";
 import { formatClockSeconds } from "./format";
 import { t } from "./i18n";
@@ -53,7 +53,9 @@ async function showUser(): Promise<void> {
   const user = await whoami().catch(() => null);
   byId("sign-in").hidden = user !== null;
   byId("sign-out").hidden = user === null;
-  if (user !== null) byId("sign-out").title = user;
+  if (user === null) return;
+  byId("sign-out").title = user;
+  byId("devices-link").hidden = !(await seesQuarantine().catch(() => false));
 }
 
 export function showSimulated(products: Product[]): void {
