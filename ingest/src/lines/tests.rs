@@ -40,8 +40,8 @@ async fn every_precision_is_the_same_instant() {
         let (receipt, sink) =
             post(&publisher(), precision, &format!("weather,id=a temperature=20 {time}\r\n#\nweather,id=b temperature=1")).await;
         assert_eq!(receipt.unwrap().counts.stored, 2, "{precision}");
-        assert!(sink.rows().iter().any(|r| r.contains(":a\"") && r.contains("2026-03-01T10:00:00 (")), "{precision}: {:?}", sink.rows());
-        assert!(sink.rows().iter().any(|r| r.contains(":b\"") && r.contains("2026-03-01T10:00:30 (")), "the time of receipt");
+        assert!(sink.rows().iter().any(|r| r.contains(":a\"") && r.contains("2026-03-01T10:00:00")), "{precision}: {:?}", sink.rows());
+        assert!(sink.rows().iter().any(|r| r.contains(":b\"") && r.contains("2026-03-01T10:00:30")), "the time of receipt");
     }
     let (receipt, _) = post(&publisher(), "h", "weather,id=a temperature=20 9223372036854775807").await;
     assert_eq!(receipt.unwrap().rejects[0].field.as_deref(), Some("time"));
