@@ -15,7 +15,7 @@ use arrow_array::{
     cast::AsArray as _,
     types::{Int64Type, TimestampMicrosecondType},
 };
-use ingest::{Ingest, Mappings};
+use ingest::{Ingest, IngestError, Mappings, camera::Register};
 use lakehouse::{Access, Lakehouse, LakehouseError, QueryRequest};
 use schemas::{Clock, Contracts, Counts, ProductId, SourceId, TableRef, Tenant, Timestamp, time::HOUR_US};
 use std::{
@@ -82,11 +82,11 @@ pub fn contracts(config: &Config) -> Result<Contracts> {
     Ok(Contracts::parse(schemas::catalog::BUILTIN.iter().copied().chain(own))?)
 }
 
-fn mappings(config: &Config) -> Result<Mappings> {
-    let own = texts(&config.data.mappings, "toml")?;
-    let own = own.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-    let mappings = Mappings::parse(own.chain([("datex2.toml", ingest::datex::MAPPINGS)]))?;
-    Ok(mappings.with_cameras(&cameras::register(config)?))
+/// The mappings of these files and those that are built in, over the register of cameras. Whatever puts mappings into force makes them here:
+/// without the register every camera is refused.
+pub fn mappings(files: &[(String, String)], cameras: &Arc<Register>) -> Result<Mappings, IngestError> {
+    let own = files.iter().map(|(file, text)| (file.as_str(), text.as_str()));
+    Ok(Mappings::parse(own.chain([("datex2.toml", ingest::datex::MAPPINGS)]))?.with_cameras(cameras))
 }
 
 /// Name and text of each file of `folder` with this ending; none when the setting is empty.
@@ -122,10 +122,11 @@ impl Parts {
         upkeep::follow(&lakehouse, &feed, tasks);
         let users = Door(Arc::new(Users::open(&config.state_dir(), Arc::clone(&clock))?));
         let sink = Arc::new(LakeSink(lakehouse.clone()));
+        let cameras = cameras::register(config)?;
         let ingest = Ingest::start(
             upkeep::ingest_config(config),
             contracts.clone(),
-            mappings(config)?,
+            mappings(&texts(&config.data.mappings, "toml")?, &cameras)?,
             sink,
             Arc::new(users.clone()),
             Arc::clone(&clock),
@@ -137,6 +138,7 @@ impl Parts {
             ingest: ingest.clone(),
             users: Arc::clone(&users.0),
             clock: Arc::clone(&clock),
+            cameras,
             mappings_dir: config.data.mappings.clone(),
             contracts_dir: config.data.contracts.clone(),
             accepting: parking_lot::Mutex::default(),

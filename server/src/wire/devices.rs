@@ -16,6 +16,7 @@ use arrow_array::{
 use arrow_schema::DataType;
 use ingest::{
     Ingest, IngestError, Mappings,
+    camera::Register,
     mapping::{
         route::Router,
         template::{TenantRule, TopicTemplate},
@@ -50,6 +51,7 @@ pub struct Devices {
     pub ingest: Ingest,
     pub users: Arc<Users>,
     pub clock: Arc<dyn Clock>,
+    pub cameras: Arc<Register>,
     pub mappings_dir: PathBuf,
     pub contracts_dir: PathBuf,
     /// One acceptance after the other: each reads the directory that the one before wrote.
@@ -147,7 +149,7 @@ impl Devices {
 
     /// Mappings onto contracts that wait for a restart are left out.
     fn mappings_in_force(&self, files: &[(String, String)]) -> Result<Mappings, ApiError> {
-        let mut mappings = Mappings::parse(files.iter().map(|(f, t)| (f.as_str(), t.as_str()))).map_err(|e| ingest_failed(&e))?;
+        let mut mappings = node::mappings(files, &self.cameras).map_err(|e| ingest_failed(&e))?;
         mappings.list.retain(|m| self.contracts.get(&m.product).is_some());
         Ok(mappings)
     }
@@ -188,7 +190,7 @@ impl Devices {
         files.retain(|(name, _)| Path::new(name) != path);
         files.push((path.display().to_string(), text.clone()));
         files.sort();
-        let all = Mappings::parse(files.iter().map(|(f, t)| (f.as_str(), t.as_str()))).map_err(|e| ingest_failed(&e))?;
+        let all = node::mappings(&files, &self.cameras).map_err(|e| ingest_failed(&e))?;
         let known = |m: &ingest::mapping::Mapping| contracts.get(&m.product).is_some() || m.name.starts_with(&path.display().to_string());
         let tried = Mappings { list: all.list.into_iter().filter(known).collect(), ..all };
         Router::new(contracts, tried).map_err(|e| ingest_failed(&e))?;
