@@ -29,6 +29,7 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod doors;
+mod health;
 mod upkeep;
 
 /// Everything that the doors share.

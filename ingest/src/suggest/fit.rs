@@ -70,6 +70,8 @@ const ID_NAMES: &[&str] = &[
     "name",
     "refdevice",
 ];
+/// Filled by Portico itself.
+const HEALTH: &str = "device_health";
 const LON_NAMES: &[&str] = &["lon", "lng", "long", "longitude", "longitudine", "x"];
 const LAT_NAMES: &[&str] = &["lat", "latitude", "latitudine", "y"];
 
@@ -151,8 +153,10 @@ struct Frame {
 /// The contracts that say something about this view, best first.
 pub(super) fn fits<'a>(view: &'a View, contracts: &'a Contracts, hints: Hints<'_>) -> Vec<Fit<'a>> {
     let frame = frame(view, hints);
-    // A register of words measures nothing.
-    let measures = |c: &&'a std::sync::Arc<Contract>| c.fields.iter().any(|f| matches!(f.kind, FieldType::Float | FieldType::Int));
+    // A register of words measures nothing, and how devices are is Portico's own to say.
+    let measures = |c: &&'a std::sync::Arc<Contract>| {
+        c.product.as_str() != HEALTH && c.fields.iter().any(|f| matches!(f.kind, FieldType::Float | FieldType::Int))
+    };
     let mut out: Vec<Fit<'a>> =
         contracts.iter().filter(measures).map(|c| fit(view, c, contracts, &frame, hints)).filter(|f| !f.fields.is_empty()).collect();
     out.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.contract.product.cmp(&b.contract.product)));

@@ -9,7 +9,7 @@ use api::{
     error::ApiError,
 };
 use arrow_array::{
-    Array as _, ArrayRef, RecordBatch,
+    ArrayRef, RecordBatch,
     cast::AsArray as _,
     types::{Int64Type, TimestampMicrosecondType},
 };
