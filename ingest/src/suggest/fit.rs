@@ -195,10 +195,11 @@ fn frame(view: &View, hints: Hints<'_>) -> Frame {
 fn fit<'a>(view: &'a View, contract: &'a Contract, contracts: &Contracts, frame: &Frame, hints: Hints<'_>) -> Fit<'a> {
     let mut pairs = Vec::new();
     let mut left = Vec::new();
+    let said: Vec<names::Said<'_>> = contract.fields.iter().map(names::Said::of).collect();
     for column in view.columns.iter().filter(|c| !frame.taken.contains(&c.pointer()) && !names::in_envelope(&c.path)) {
-        let mut refused = None;
-        for field in &contract.fields {
-            match guess(view, column, field) {
+        let (mut refused, key) = (None, names::Key::of(&column.path));
+        for said in &said {
+            match guess(view, column, &key, said) {
                 Some(Ok(guess)) => pairs.push(guess),
                 Some(Err(why)) => refused = Some(why),
                 None => {}
@@ -278,8 +279,9 @@ fn named(view: &View, contract: &Contract, topic: &str) -> Option<String> {
 }
 
 /// `Err`: the name fits and the value does not; why.
-fn guess(view: &View, column: &Column, field: &Field) -> Option<Result<FieldGuess, String>> {
-    let found = names::field(&column.path, field)?;
+fn guess(view: &View, column: &Column, key: &names::Key<'_>, said: &names::Said<'_>) -> Option<Result<FieldGuess, String>> {
+    let found = names::field(key, said)?;
+    let field = said.field;
     let mut out = FieldGuess {
         field: field.name.clone(),
         pointer: column.pointer(),
