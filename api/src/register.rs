@@ -22,6 +22,8 @@ use serde_json::{Map, Value};
 
 /// The product of the register.
 pub(crate) const PRODUCT: &str = "sensor_register";
+/// Products whose entities are the devices of others.
+pub(crate) const ABOUT_DEVICES: [&str; 2] = [PRODUCT, "device_health"];
 /// Fields that hold a day, `2024-03-03`.
 const DAYS: [&str; 3] = ["installed_on", "calibrated_on", "calibration_due"];
 

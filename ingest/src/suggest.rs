@@ -8,6 +8,7 @@ mod check;
 mod fit;
 mod group;
 mod leaves;
+mod model;
 mod names;
 mod topics;
 mod units;
@@ -15,19 +16,21 @@ mod write;
 
 pub use check::{PreviewRow, Verdict, check, reads};
 pub use fit::{FieldGuess, LeftOver, TimeGuess};
+pub use model::{Example, NewContract, Options, Other, Sample, State, Suggestion};
 
 use crate::{
     format::{self, Incoming, Translated},
-    mapping::route::{CONVENTION, Route, Router},
+    mapping::{
+        route::{CONVENTION, Route, Router},
+        template::{TextTemplate, TopicTemplate},
+    },
 };
-use bytes::Bytes;
 use fit::{Fit, Hints};
 use group::Group;
 use leaves::View;
-use schemas::{Contract, Contracts, ProductId, Tenant, Timestamp};
-use serde::Serialize;
+use schemas::{Contract, Contracts, ProductId};
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 use write::Frame;
 
 /// Below this a contract does not fit, and one of its own is suggested.
@@ -38,101 +41,6 @@ const LITERAL_TOPICS_MAX: usize = 50;
 const EXAMPLE_BYTES_MAX: usize = 2_000;
 const EXAMPLES_MAX: usize = 3;
 const LEFT_MAX: usize = 40;
-
-/// One quarantined message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
-    pub tenant: Tenant,
-    pub topic: String,
-    pub payload: Bytes,
-    /// Code and words of the quarantine.
-    pub reason: String,
-    pub message: String,
-    pub received_at: Timestamp,
-}
-
-/// How far a suggestion goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// What is in force reads these messages already: they only wait to be replayed.
-    Ready,
-    /// A mapping onto an existing contract reads every sample looked at.
-    Mapping,
-    /// No contract fits: a new one and a mapping onto it.
-    Contract,
-    /// Something is missing; `missing` says what.
-    Incomplete,
-}
-
-/// A contract of its own for these messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NewContract {
-    pub product: ProductId,
-    /// ODCS YAML.
-    pub text: String,
-}
-
-/// A message as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Example {
-    pub topic: String,
-    pub payload: String,
-    pub reason: String,
-    pub message: String,
-}
-
-/// Another contract that was considered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Other {
-    pub product: ProductId,
-    pub score: f64,
-}
-
-/// Messages of one kind of device, and what can be done about them.
-#[derive(Debug, Clone, Serialize)]
-pub struct Suggestion {
-    /// The same for the same topics, so that accepting again replaces what was accepted before.
-    pub id: String,
-    pub tenant: Tenant,
-    /// Template of the topics.
-    pub topic: String,
-    pub state: State,
-    pub messages: usize,
-    pub devices: usize,
-    pub first_at: String,
-    pub last_at: String,
-    pub reasons: BTreeMap<String, usize>,
-    pub examples: Vec<Example>,
-    pub product: Option<ProductId>,
-    /// From 0 to 1.
-    pub score: f64,
-    pub why: Vec<String>,
-    pub others: Vec<Other>,
-    /// Mapping in force that reads these topics already, and refused the messages.
-    pub in_force: Option<String>,
-    pub format: Option<&'static str>,
-    pub fields: Vec<FieldGuess>,
-    pub time: Option<TimeGuess>,
-    /// Pointers to longitude and latitude.
-    pub place: Option<(String, String)>,
-    pub left_over: Vec<LeftOver>,
-    pub missing: Vec<String>,
-    /// TOML of a mapping file.
-    pub mapping: Option<String>,
-    pub contract: Option<NewContract>,
-    /// Of `checked` samples, how many the mapping turns into rows.
-    pub decoded: usize,
-    pub checked: usize,
-    pub preview: Vec<PreviewRow>,
-}
-
-/// What the city knows beside the messages.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// IANA name of the zone of local times without an offset.
-    pub zone: String,
-}
 
 /// Groups samples by device kind and suggests what reads them; groups with most messages first.
 ///
@@ -372,7 +280,7 @@ impl Maker<'_> {
         }
         out.fields = fields;
         out.checked = self.group.samples.len();
-        let mut named = frame.topics.join("\n");
+        let mut named = frame.topics.iter().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>().join("\n");
         if let Some((pointer, value)) = &frame.when {
             named.push_str(&format!("\n{pointer}={value}"));
         }
@@ -397,30 +305,58 @@ impl Maker<'_> {
     }
 
     fn frame(&self, format: Option<&'static str>, fit: &Fit<'_>, in_force: Option<&InForce>, out: &mut Suggestion) -> Frame {
-        let mut topics = vec![self.template.text.clone()];
+        // The topic names the device, unless the payload does it better; elements of a list may be of several devices.
+        let named_inside =
+            fit.id.as_ref().filter(|(_, n)| fit.view.each.is_some() || *n > self.group.topics.len() || !self.template.device_is_sure);
+        let by_payload = named_inside.map(|(pointer, _)| pointer.clone());
+        let mut entity = by_payload.clone().unwrap_or_else(|| self.template.entity.clone());
+        let mut literal = false;
         let mut when = None;
-        let shared = !self.rivals.is_empty() || in_force.is_some();
-        if shared {
-            when = self.telling_text(fit).filter(|_| format.is_none() && !self.rivals.is_empty() && in_force.is_none());
-            if when.is_none() && self.group.topics.len() <= LITERAL_TOPICS_MAX {
-                topics = self.group.topics.iter().map(|t| (*t).to_owned()).collect();
-            } else if when.is_none() {
+        if !self.rivals.is_empty() || in_force.is_some() {
+            when = self.telling_text(fit).filter(|_| format.is_none() && in_force.is_none());
+            literal = when.is_none() && self.group.topics.len() <= LITERAL_TOPICS_MAX;
+            if when.is_none() && !literal {
                 out.missing
                     .push("other messages share these topics, and nothing in them tells the two apart; check the mapping by hand".into());
             }
         }
-        // The topic names the device, unless the payload does it better.
-        let by_payload = fit.id.as_ref().filter(|(_, n)| *n > self.group.topics.len() || !self.template.device_is_sure);
-        let entity = by_payload.map_or_else(|| self.template.entity.clone(), |(pointer, _)| pointer.clone());
-        // Inside a list of observations the elements may be of several devices.
-        let entity = if fit.view.each.is_some() { fit.id.as_ref().map_or(entity, |(pointer, _)| pointer.clone()) } else { entity };
         let convention = in_force.is_some_and(|f| f.convention);
         let unnamed = convention && self.template.text.split('/').count() == 3;
-        let entity = if unnamed { "/id".to_owned() } else { entity };
+        if unnamed {
+            entity = "/id".to_owned();
+        }
+        let topics = if literal {
+            let own = |topic: &&str| (*topic).to_owned();
+            self.group
+                .topics
+                .iter()
+                .map(|t| (own(t), by_payload.clone().filter(|_| !unnamed).unwrap_or_else(|| self.entity_of(t, &entity))))
+                .collect()
+        } else {
+            vec![(self.template.text.clone(), entity)]
+        };
         // The common keys of the convention are read, so they are not left over.
         let common = |p: &str| convention && matches!(p, "/id" | "/quality" | "/lon" | "/lat" | "/observed_at");
         let ignore = fit.left.iter().any(|l| !common(&l.pointer));
-        Frame { tenant: self.group.tenant.clone(), topics, entity, format, when, ignore, convention }
+        Frame { tenant: self.group.tenant.clone(), topics, format, when, ignore, convention }
+    }
+
+    /// The entity of one literal topic: the one that it has by what is in force, so that its history goes on; else the template filled.
+    fn entity_of(&self, topic: &str, entity: &str) -> String {
+        if entity.starts_with(['/', '^']) {
+            return entity.to_owned();
+        }
+        if let Route::Known(known) = self.router.route(&self.group.tenant, topic)
+            && let Some(Ok(known)) = known.choices.first().and_then(|c| c.entity.as_ref())
+        {
+            return known.id.to_string();
+        }
+        let filled = TopicTemplate::parse(&self.template.text).ok().and_then(|template| {
+            let names: Vec<&str> = template.names().collect();
+            let text = TextTemplate::parse(entity, &names).ok()?;
+            Some(text.fill(&template.matches(topic)?))
+        });
+        filled.unwrap_or_else(|| topic.to_owned())
     }
 
     /// A text that all messages of this kind share and none of the others on the same topics has: `type`, `model`.
@@ -464,16 +400,6 @@ fn add_plain(fields: &mut Vec<FieldGuess>, contract: &Contract) {
             example: Value::Null,
         };
         fields.push(plain);
-    }
-}
-
-impl Suggestion {
-    /// FNV-1a: stable from one release to the next, since files are named by it.
-    fn named(mut self, topics: &str) -> Self {
-        let text = format!("{}\n{topics}", self.tenant);
-        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        self.id = format!("{hash:016x}");
-        self
     }
 }
 

@@ -30,6 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod cameras;
 mod doors;
+mod health;
 mod lorawan;
 mod upkeep;
 

@@ -3,6 +3,7 @@
 mod agents;
 mod bad_input;
 mod clients;
+mod devices;
 mod disk_full;
 mod doors;
 mod external;

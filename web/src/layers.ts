@@ -8,8 +8,11 @@ import type { Field, Product } from "./types";
 /** Fields that can colour a map. */
 export const numeric = (product: Product): Field[] => product.fields.filter((field) => !field.key && (field.kind === "float" || field.kind === "int"));
 
+/** How devices are, for those who keep them running; nobody's first view of the city. */
+const HEALTH = "device_health";
+
 /** What a visitor without a wish sees: the product with the most sensors. */
-const largest = (products: Product[]): Product | undefined => products.filter((p) => numeric(p).length > 0).reduce<Product | undefined>((best, p) => (best && best.entities >= p.entities ? best : p), undefined);
+const largest = (products: Product[]): Product | undefined => products.filter((p) => numeric(p).length > 0 && p.product !== HEALTH).reduce<Product | undefined>((best, p) => (best && best.entities >= p.entities ? best : p), undefined);
 
 /** The product and field of the state, or those that stand in for them. */
 export function chosen(products: Product[]): { product: Product; field: Field } | null {

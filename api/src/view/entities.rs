@@ -59,12 +59,12 @@ pub(crate) fn entity_id(text: &str) -> Result<EntityId, ApiError> {
     EntityId::new(text).map_err(|e| ApiError::Parameter { place: "path", name: "id".into(), rule: e.to_string(), hint: None })
 }
 
-/// The entity in the first visible table that has it; the register speaks of devices that have data of their own, so it comes last.
+/// The entity in the first visible table that has it; register and health speak of devices that have data of their own, so they come last.
 /// A hidden one is not told from one that does not exist.
 pub(super) fn find<'a>(reading: &'a Reading, id: &'a EntityId) -> Result<(twin::EntityView<'a>, Visible), ApiError> {
     let seen = |e: twin::EntityView<'a>| reading.scope.visible(e.table(), reading.twin.contracts()).map(|v| (e, v));
     let tables = reading.twin.find(id.as_str()).filter_map(seen);
-    tables.min_by_key(|(e, _)| e.table().product.as_str() == register::PRODUCT).ok_or_else(|| {
+    tables.min_by_key(|(e, _)| register::ABOUT_DEVICES.contains(&e.table().product.as_str())).ok_or_else(|| {
         ApiError::not_found(format!("there is no entity '{id}' that you may see")).with_hint("GET /api/twin/entities lists them")
     })
 }

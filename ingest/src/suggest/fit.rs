@@ -70,6 +70,8 @@ const ID_NAMES: &[&str] = &[
     "name",
     "refdevice",
 ];
+/// Filled by Portico itself.
+const HEALTH: &str = "device_health";
 const LON_NAMES: &[&str] = &["lon", "lng", "long", "longitude", "longitudine", "x"];
 const LAT_NAMES: &[&str] = &["lat", "latitude", "latitudine", "y"];
 
@@ -151,8 +153,10 @@ struct Frame {
 /// The contracts that say something about this view, best first.
 pub(super) fn fits<'a>(view: &'a View, contracts: &'a Contracts, hints: Hints<'_>) -> Vec<Fit<'a>> {
     let frame = frame(view, hints);
-    // A register of words measures nothing.
-    let measures = |c: &&'a std::sync::Arc<Contract>| c.fields.iter().any(|f| matches!(f.kind, FieldType::Float | FieldType::Int));
+    // A register of words measures nothing, and how devices are is Portico's own to say.
+    let measures = |c: &&'a std::sync::Arc<Contract>| {
+        c.product.as_str() != HEALTH && c.fields.iter().any(|f| matches!(f.kind, FieldType::Float | FieldType::Int))
+    };
     let mut out: Vec<Fit<'a>> =
         contracts.iter().filter(measures).map(|c| fit(view, c, contracts, &frame, hints)).filter(|f| !f.fields.is_empty()).collect();
     out.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.contract.product.cmp(&b.contract.product)));
@@ -191,10 +195,11 @@ fn frame(view: &View, hints: Hints<'_>) -> Frame {
 fn fit<'a>(view: &'a View, contract: &'a Contract, contracts: &Contracts, frame: &Frame, hints: Hints<'_>) -> Fit<'a> {
     let mut pairs = Vec::new();
     let mut left = Vec::new();
+    let said: Vec<names::Said<'_>> = contract.fields.iter().map(names::Said::of).collect();
     for column in view.columns.iter().filter(|c| !frame.taken.contains(&c.pointer()) && !names::in_envelope(&c.path)) {
-        let mut refused = None;
-        for field in &contract.fields {
-            match guess(view, column, field) {
+        let (mut refused, key) = (None, names::Key::of(&column.path));
+        for said in &said {
+            match guess(view, column, &key, said) {
                 Some(Ok(guess)) => pairs.push(guess),
                 Some(Err(why)) => refused = Some(why),
                 None => {}
@@ -274,8 +279,9 @@ fn named(view: &View, contract: &Contract, topic: &str) -> Option<String> {
 }
 
 /// `Err`: the name fits and the value does not; why.
-fn guess(view: &View, column: &Column, field: &Field) -> Option<Result<FieldGuess, String>> {
-    let found = names::field(&column.path, field)?;
+fn guess(view: &View, column: &Column, key: &names::Key<'_>, said: &names::Said<'_>) -> Option<Result<FieldGuess, String>> {
+    let found = names::field(key, said)?;
+    let field = said.field;
     let mut out = FieldGuess {
         field: field.name.clone(),
         pointer: column.pointer(),

@@ -240,62 +240,109 @@ pub(super) struct Match {
     pub(super) why: String,
 }
 
+/// A path as the words that name its value; made once for all fields.
+#[derive(Debug)]
+pub(super) struct Key<'p> {
+    text: &'p str,
+    words: Vec<String>,
+    whole: String,
+}
+
+impl<'p> Key<'p> {
+    pub(super) fn of(path: &'p [String]) -> Self {
+        let text = naming(path);
+        let words = words(text);
+        Self { text, whole: words.concat(), words }
+    }
+}
+
+/// The words that say a field; made once for all keys.
+#[derive(Debug)]
+pub(super) struct Said<'f> {
+    pub(super) field: &'f Field,
+    name: String,
+    labels: [String; 2],
+    others: &'static [&'static str],
+}
+
+impl<'f> Said<'f> {
+    pub(super) fn of(field: &'f Field) -> Self {
+        let others = SYNONYMS.iter().find(|(name, _)| *name == field.name).map_or(&[][..], |(_, others)| *others);
+        Self { field, name: compact(&field.name), labels: [compact(&field.label.it), compact(&field.label.en)], others }
+    }
+}
+
 /// `None` when the name says something else.
-pub(super) fn field(path: &[String], field: &Field) -> Option<Match> {
-    let key = naming(path);
-    let words = words(key);
-    let whole = words.concat();
-    if let Some((confidence, why)) = same(&whole, key, field) {
-        return Some(Match { confidence, unit: None, why });
+pub(super) fn field(key: &Key<'_>, said: &Said<'_>) -> Option<Match> {
+    if let Some((confidence, why)) = same(&key.whole, said) {
+        return Some(Match { confidence, unit: None, why: why.words(key.text, said) });
     }
     // A unit at the end, of one word or of two (`ug_m3`).
     for n in [1, 2] {
-        let Some(at) = words.len().checked_sub(n).filter(|at| *at > 0) else { continue };
-        let Some(unit) = units::in_name(&words[at..].concat()) else { continue };
-        if let Some((confidence, why)) = same(&words[..at].concat(), key, field) {
-            return Some(Match { confidence: confidence * 0.97, unit: Some(unit), why: format!("{why}, in {}", unit.sign) });
+        let Some(at) = key.words.len().checked_sub(n).filter(|at| *at > 0) else { continue };
+        let Some(unit) = units::in_name(&key.words[at..].concat()) else { continue };
+        if let Some((confidence, why)) = same(&key.words[..at].concat(), said) {
+            let why = format!("{}, in {}", why.words(key.text, said), unit.sign);
+            return Some(Match { confidence: confidence * 0.97, unit: Some(unit), why });
         }
     }
-    part(&words, key, field)
+    part(key, said)
+}
+
+/// How a name says a field.
+#[derive(Debug, Clone, Copy)]
+enum Why {
+    Name,
+    Label,
+    Synonym,
+    Near,
+}
+
+impl Why {
+    fn words(self, key: &str, said: &Said<'_>) -> String {
+        let name = &said.field.name;
+        match self {
+            Self::Name => format!("'{key}' is the name of the field"),
+            Self::Label => format!("'{key}' is the label of the field"),
+            Self::Synonym => format!("'{key}' is another word for '{name}'"),
+            Self::Near => format!("'{key}' is close to '{name}'"),
+        }
+    }
 }
 
 /// The whole name is the field's name, its label, or another word for it.
-fn same(whole: &str, key: &str, field: &Field) -> Option<(f64, String)> {
-    if whole == compact(&field.name) {
-        return Some((1.0, format!("'{key}' is the name of the field")));
+fn same(whole: &str, said: &Said<'_>) -> Option<(f64, Why)> {
+    if whole == said.name {
+        return Some((1.0, Why::Name));
     }
-    if whole.len() > 1 && (whole == compact(&field.label.it) || whole == compact(&field.label.en)) {
-        return Some((0.95, format!("'{key}' is the label of the field")));
+    if whole.len() > 1 && said.labels.iter().any(|l| l == whole) {
+        return Some((0.95, Why::Label));
     }
-    if others(field).any(|s| s == whole) {
+    if said.others.contains(&whole) {
         // One letter is little to go by.
-        return Some((if whole.len() < 2 { 0.6 } else { 0.9 }, format!("'{key}' is another word for '{}'", field.name)));
+        return Some((if whole.len() < 2 { 0.6 } else { 0.9 }, Why::Synonym));
     }
-    let near = whole.len() >= 6 && std::iter::once(compact(&field.name)).chain(others(field).map(str::to_owned)).any(|s| near(whole, &s));
-    near.then(|| (0.7, format!("'{key}' is close to '{}'", field.name)))
+    let close = near(whole, &said.name) || said.others.iter().any(|other| near(whole, other));
+    close.then_some((0.7, Why::Near))
 }
 
 fn near(a: &str, b: &str) -> bool {
-    b.len() >= 6 && strsim::damerau_levenshtein(a, b) <= 1
-}
-
-fn others(field: &Field) -> impl Iterator<Item = &'static str> {
-    SYNONYMS.iter().filter(|(name, _)| *name == field.name).flat_map(|(_, others)| others.iter().copied())
+    a.len() >= 6 && b.len() >= 6 && a.len().abs_diff(b.len()) <= 1 && strsim::damerau_levenshtein(a, b) <= 1
 }
 
 /// Some words of the name say the field: `outdoor_temperature_1`.
-fn part(words: &[String], key: &str, field: &Field) -> Option<Match> {
-    let n = words.len();
+fn part(key: &Key<'_>, said: &Said<'_>) -> Option<Match> {
+    let n = key.words.len();
     for len in (1..n).rev() {
         for start in 0..=n - len {
-            let piece = words[start..start + len].concat();
+            let piece = key.words[start..start + len].concat();
             if piece.len() < 3 {
                 continue;
             }
-            let Some((confidence, _)) = same(&piece, key, field).filter(|(c, _)| *c >= 0.9) else { continue };
+            let Some((confidence, _)) = same(&piece, said).filter(|(c, _)| *c >= 0.9) else { continue };
             let covered = len as f64 / n as f64;
-            let unit = words.get(start + len).and_then(|w| units::in_name(w));
-            let why = format!("'{piece}' in '{key}' says '{}'", field.name);
+            let unit = key.words.get(start + len).and_then(|w| units::in_name(w));
+            let why = format!("'{piece}' in '{}' says '{}'", key.text, said.field.name);
             return Some(Match { confidence: confidence * (0.5 + 0.35 * covered), unit, why });
         }
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{Mappings, testing};
 use proptest::prelude::*;
+use schemas::{Tenant, Timestamp};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -41,7 +42,7 @@ fn guess<'a>(s: &'a Suggestion, field: &str) -> &'a FieldGuess {
 }
 
 /// The whole promise: the text is a mapping file that reads the samples.
-fn reads(s: &Suggestion, samples: &[Sample]) {
+fn decodes(s: &Suggestion, samples: &[Sample]) {
     let mappings = s.mapping.as_deref().unwrap_or_else(|| panic!("no mapping: {s:#?}"));
     let refs: Vec<&Sample> = samples.iter().collect();
     let contracts = match &s.contract {
@@ -76,7 +77,7 @@ fn a_weather_mast_is_known_by_its_names_units_and_ranges() {
     assert_eq!(guess(&s, "pressure").scale, 0.01);
     assert_eq!(s.time.as_ref().unwrap().format, "epoch_s");
     assert_eq!(s.place, Some(("/lon".into(), "/lat".into())));
-    reads(&s, &samples);
+    decodes(&s, &samples);
     let row = &s.preview[0];
     assert_eq!((row.entity.as_str(), row.values["pressure"].as_f64()), ("urn:ngsi-ld:WeatherObserved:bologna:st-01", Some(1_013.2)));
 }
@@ -91,7 +92,7 @@ fn the_range_tells_the_scale_when_no_unit_does() {
     assert_eq!((product(&s), guess(&s, "temperature").scale, s.topic.as_str()), ("weather", 0.1, "gw/{device}/data"));
     assert!(guess(&s, "temperature").why.contains("215 means 21.500"), "{:?}", guess(&s, "temperature"));
     assert_eq!(guess(&s, "humidity").absent, [255.0]);
-    reads(&s, &samples);
+    decodes(&s, &samples);
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn particles_noise_parking_and_bins_find_their_contracts() {
         let samples = [sample(topic, &body)];
         let s = one(&samples);
         assert_eq!((product(&s), s.state), (want, State::Mapping), "{topic}: {s:#?}");
-        reads(&s, &samples);
+        decodes(&s, &samples);
     }
     let s = one(&[sample("air/AQ-17", &json!({"timestamp": 1_709_452_000_123_i64, "pm2_5": 12.5, "co_ugm3": 400}))]);
     assert_eq!((guess(&s, "co").scale, s.time.as_ref().unwrap().format), (0.001, "epoch_ms"));
@@ -145,7 +146,7 @@ fn an_unknown_key_of_the_convention_is_taken_up_and_the_others_stay() {
     let samples = [s];
     let s = one(&samples);
     assert_eq!((product(&s), guess(&s, "lamax").pointer.as_str(), s.topic.as_str()), ("noise", "/lmax", "portico/bologna/noise/{device}"));
-    reads(&s, &samples);
+    decodes(&s, &samples);
     let text = s.mapping.as_deref().unwrap();
     assert!(text.contains("topic = \"portico/bologna/noise/n1\"") && text.contains("la90 = \"/la90\""), "{text}");
     assert!(!text.contains("unknown_fields"), "every key has its place, so a new one is told again: {text}");
@@ -159,6 +160,39 @@ fn what_is_in_force_already_only_waits() {
     let s = run_with(&samples, mapping).remove(0);
     assert_eq!((s.state, s.decoded, product(&s)), (State::Ready, 1, "weather"));
     assert!(s.in_force.unwrap().contains("mine.toml"));
+}
+
+#[test]
+fn a_new_key_under_a_mapping_in_force_is_read_by_one_that_comes_before_it() {
+    let mapping = "[[mapping]]\nname = \"m\"\ntopic = \"gw/{d}/data\"\nproduct = \"weather\"\nentity = \"{d}\"\nobserved_at = \"/time\"\nfields.temperature = \"/temp\"\n";
+    let mut samples = [
+        sample("gw/t1/data", &json!({"time": AT, "temp": 21.5, "hum": 40})),
+        sample("gw/t2/data", &json!({"time": AT, "temp": 20.5, "hum": 41})),
+    ];
+    samples.iter_mut().for_each(|s| s.reason = "unknown_field".into());
+    let s = run_with(&samples, mapping).remove(0);
+    assert_eq!((s.state, product(&s), s.in_force.as_deref()), (State::Mapping, "weather", Some("mine.toml: mapping[0] 'm'")));
+    let accepted = s.mapping.unwrap();
+    assert!(
+        accepted.contains("topic = \"gw/t1/data\"") && accepted.contains("entity = \"urn:ngsi-ld:WeatherObserved:bologna:t2\""),
+        "other devices keep their mapping: {accepted}"
+    );
+    let both = Mappings::parse([("0-accepted.toml", accepted.as_str()), ("mine.toml", mapping)]).unwrap();
+    let refs: Vec<&Sample> = samples.iter().collect();
+    let router = Arc::new(Router::new(testing::contracts(), both).unwrap());
+    assert_eq!(reads(router, &refs), [true, true]);
+}
+
+#[test]
+fn the_object_of_a_network_server_is_told_from_its_envelope() {
+    let Some(path) = shared("fixtures/chirpstack_v4/event_up.json") else { return };
+    let mut event = read_json(&path);
+    event["object"] = json!({"temperature": 21.5, "humidity": 40.0, "battery": 88});
+    let mut s = sample("application/17c82e96-be03-4f38-aef3-f83d48582d97/device/0101010101010101/event/up", &event);
+    s.received_at = Timestamp::parse("2022-07-18T09:34:16Z").unwrap();
+    let s = one(&[s]);
+    assert_eq!((product(&s), s.decoded, guess(&s, "temperature").pointer.as_str()), ("weather", 1, "/object/temperature"), "{s:#?}");
+    assert_eq!(s.preview[0].entity, "urn:ngsi-ld:WeatherObserved:bologna:0101010101010101");
 }
 
 #[test]
@@ -176,6 +210,18 @@ fn two_kinds_of_device_on_one_tree_do_not_take_each_others_messages() {
 }
 
 #[test]
+fn devices_that_nothing_but_their_name_tells_apart_are_listed_one_by_one() {
+    let noise = |i: u32| sample(&format!("s/dev-{i}/up"), &json!({"time": AT, "laeq": 60.0, "lamax": 70.5}));
+    let bin = |i: u32| sample(&format!("s/dev-{i}/up"), &json!({"time": AT, "fill_level": 30, "battery": 50, "fw": "1"}));
+    let samples = [noise(1), noise(2), bin(3)];
+    let all = run(&samples);
+    let both: String = all.iter().filter_map(|s| s.mapping.clone()).collect::<Vec<_>>().join("\n");
+    assert!(both.contains("topic = \"s/dev-1/up\"") && both.contains("entity = \"dev-1\"") && !both.contains("{device}"), "{both}");
+    let refs: Vec<&Sample> = samples.iter().collect();
+    assert_eq!(check(&both, &testing::contracts(), &refs).unwrap().decoded, 3);
+}
+
+#[test]
 fn a_new_kind_of_thing_gets_a_contract_that_validates() {
     let samples = [
         sample("irrigazione/aiuola-1", &json!({"time": AT, "soil_moisture_pct": 31.5, "valve_open": true, "tension_kpa": 12})),
@@ -186,7 +232,7 @@ fn a_new_kind_of_thing_gets_a_contract_that_validates() {
     let contract = Contract::parse("x.yaml", &s.contract.as_ref().unwrap().text).unwrap();
     let units: Vec<_> = contract.fields.iter().map(|f| (f.name.as_str(), f.unit.as_deref())).collect();
     assert_eq!(units, [("soil_moisture", Some("%")), ("tension", Some("kPa")), ("valve_open", None)]);
-    reads(&s, &samples);
+    decodes(&s, &samples);
 }
 
 #[test]

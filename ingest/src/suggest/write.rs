@@ -13,10 +13,9 @@ use std::{collections::BTreeSet, fmt::Write as _};
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) tenant: Tenant,
-    /// One table each: the template, or the literal topics of devices that share it with another kind.
-    pub(super) topics: Vec<String>,
-    /// Text with captures, or a pointer.
-    pub(super) entity: String,
+    /// One table each, with the entity as a text with captures or a pointer: the template, or the literal topics of devices
+    /// that share it with another kind.
+    pub(super) topics: Vec<(String, String)>,
     /// Name of a format.
     pub(super) format: Option<&'static str>,
     /// A pointer and the text that it must have, to tell this kind from others of the same topics.
@@ -39,14 +38,14 @@ fn number(v: f64) -> String {
 /// The text of a mapping file.
 pub(super) fn mapping(frame: &Frame, fit: &Fit<'_>, fields: &[FieldGuess]) -> String {
     let mut out = String::new();
-    for topic in &frame.topics {
-        table(&mut out, frame, topic, fit, fields);
+    for (topic, entity) in &frame.topics {
+        table(&mut out, frame, (topic, entity), fit, fields);
     }
     out
 }
 
 // Writing to a String cannot fail.
-fn table(out: &mut String, frame: &Frame, topic: &str, fit: &Fit<'_>, fields: &[FieldGuess]) {
+fn table(out: &mut String, frame: &Frame, (topic, entity): (&str, &str), fit: &Fit<'_>, fields: &[FieldGuess]) {
     out.push_str(if out.is_empty() { "[[mapping]]\n" } else { "\n[[mapping]]\n" });
     let mut line = |key: &str, value: &str| {
         let _ = writeln!(out, "{key} = {value}");
@@ -55,7 +54,7 @@ fn table(out: &mut String, frame: &Frame, topic: &str, fit: &Fit<'_>, fields: &[
     line("topic", &quoted(topic));
     line("tenant", &quoted(frame.tenant.as_str()));
     line("product", &quoted(fit.contract.product.as_str()));
-    line("entity", &quoted(&entity(frame, topic)));
+    line("entity", &quoted(entity));
     if let Some(format) = frame.format {
         line("format", &quoted(format));
     }
@@ -81,14 +80,6 @@ fn table(out: &mut String, frame: &Frame, topic: &str, fit: &Fit<'_>, fields: &[
     for f in fields {
         let _ = writeln!(out, "{} = {}", f.field, field(f));
     }
-}
-
-/// A literal topic has no captures: its device is written out.
-fn entity(frame: &Frame, topic: &str) -> String {
-    if frame.entity.starts_with(['/', '^']) || topic.contains('{') {
-        return frame.entity.clone();
-    }
-    topic.rsplit('/').find(|l| l.chars().any(|c| c.is_ascii_alphanumeric())).unwrap_or(topic).to_owned()
 }
 
 fn time(fit: &Fit<'_>) -> String {

@@ -1,4 +1,4 @@
-//! Work in the background: the twin follows the log, the twin is saved, old files are vacuumed.
+//! Work in the background: the twin follows the log, the twin is saved, the health of devices is judged, old files are vacuumed.
 
 use super::Parts;
 use crate::{config::Config, wire::TwinFeed};
@@ -62,6 +62,11 @@ pub(super) fn start(parts: &Arc<Parts>, config: &Config, stop: &CancellationToke
             let saved = tokio::task::spawn_blocking(move || feed.save()).await.context("saving the twin")?;
             saved.map(|_| ())
         }
+    });
+    let judged = Arc::clone(parts);
+    every(super::health::EVERY, stop, tasks, move || {
+        let parts = Arc::clone(&judged);
+        async move { super::health::round(&parts).await }
     });
     let (lakehouse, retain) = (parts.lakehouse.clone(), Duration::from_secs(config.lake.vacuum_hours * 3_600));
     every(VACUUM_EVERY, stop, tasks, move || {
