@@ -46,9 +46,21 @@ pub struct Chosen {
 type Make = fn() -> Arc<dyn Format>;
 
 /// Every format, by its name in mapping files.
-const ALL: &[(&str, Make)] = &[("senml", || Arc::new(senml::SenMl))];
+const ALL: &[(&str, Make)] = &[
+    ("chirpstack_v3", || Arc::new(LoRaWan::ChirpStackV3)),
+    ("chirpstack_v4", || Arc::new(LoRaWan::ChirpStackV4)),
+    ("chirpstack_v4_protobuf", || Arc::new(LoRaWan::ChirpStackV4Protobuf)),
+    ("loriot", || Arc::new(LoRaWan::Loriot)),
+    ("lorawan", || Arc::new(LoRaWan::Any)),
+    ("senml", || Arc::new(senml::SenMl)),
+    ("thingpark", || Arc::new(LoRaWan::ThingPark)),
+    ("tts_v3", || Arc::new(LoRaWan::TheThingsStackV3)),
+];
 
+mod lorawan;
 mod senml;
+
+use lorawan::LoRaWan;
 
 /// The format of that name, with state of its own.
 ///

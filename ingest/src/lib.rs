@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod chirpstack;
+pub mod codec;
 pub mod config;
 pub mod decode;
 pub mod dedup;

@@ -10,7 +10,7 @@ pub mod read;
 pub mod route;
 pub mod template;
 
-use crate::{IngestError, decode::time::TimeFormat, format::Chosen};
+use crate::{IngestError, codec::Codecs, decode::time::TimeFormat, format::Chosen};
 use pointer::Pointer;
 use schemas::{ProductId, Quality};
 use template::{TenantRule, TextTemplate, TopicTemplate};
@@ -23,6 +23,8 @@ pub struct Mapping {
     pub topic: TopicTemplate,
     /// Translates the message before it is read; absent when it is JSON already.
     pub format: Option<Chosen>,
+    /// Name of the codec that decodes the payload of the document into `/object`.
+    pub codec: Option<String>,
     pub product: ProductId,
     pub tenant: TenantRule,
     pub entity: EntityRule,
@@ -35,6 +37,8 @@ pub struct Mapping {
     pub lon: Option<Pointer>,
     pub lat: Option<Pointer>,
     pub quality: QualityRule,
+    /// True or false: whether the message does not come from the real world.
+    pub simulated: Option<Pointer>,
     pub fields: Vec<(String, FieldRule)>,
     pub unknown_fields: UnknownFields,
 }
@@ -103,6 +107,10 @@ pub struct Mappings {
     pub list: Vec<Mapping>,
     /// Topics that are dropped by policy, and counted as such.
     pub dropped: Vec<TopicTemplate>,
+    /// The same, unless a mapping reads the topic.
+    pub dropped_otherwise: Vec<TopicTemplate>,
+    /// Of which mappings name some.
+    pub codecs: Codecs,
 }
 
 impl Mappings {

@@ -13,6 +13,7 @@ macro_rules! builtin {
 
 builtin!(
     "air_quality",
+    "device_status",
     "noise",
     "parking",
     "people_vehicle_count",

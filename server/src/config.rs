@@ -20,6 +20,7 @@ settings! {
         store: String = String::new(), "Object store of the tables, s3://bucket/prefix; empty keeps them in the directory";
         contracts: PathBuf = PathBuf::new(), "Directory of further data contracts (ODCS YAML); empty uses the built-in ones only";
         mappings: PathBuf = PathBuf::new(), "Directory of further message mappings (TOML); empty uses the built-in ones only";
+        codecs: PathBuf = PathBuf::new(), "Directory of payload codecs (a directory each, with codec.js and examples.jsonl); empty uses cayenne_lpp only";
     }
     http "The web pages and the HTTP API" {
         bind: SocketAddr = local(8080), "Address and port";

@@ -15,7 +15,10 @@ use arrow_array::{
     cast::AsArray as _,
     types::{Int64Type, TimestampMicrosecondType},
 };
-use ingest::{Ingest, Mappings};
+use ingest::{
+    Ingest, Mappings,
+    codec::{CodecLimits, Codecs},
+};
 use lakehouse::{Access, Lakehouse, LakehouseError, QueryRequest};
 use schemas::{Clock, Contracts, Counts, ProductId, SourceId, TableRef, Tenant, Timestamp, time::HOUR_US};
 use std::{
@@ -72,9 +75,13 @@ pub fn contracts(config: &Config) -> Result<Contracts> {
     Ok(Contracts::parse(schemas::catalog::BUILTIN.iter().copied().chain(own))?)
 }
 
-fn mappings(config: &Config) -> Result<Mappings> {
+fn mappings(config: &Config, clock: &Arc<dyn Clock>) -> Result<Mappings> {
     let own = texts(&config.data.mappings, "toml")?;
-    Ok(Mappings::parse(own.iter().map(|(file, text)| (file.as_str(), text.as_str())))?)
+    let mut mappings = Mappings::parse(own.iter().map(|(file, text)| (file.as_str(), text.as_str())))?;
+    if !config.data.codecs.as_os_str().is_empty() {
+        mappings.codecs = Codecs::load(&config.data.codecs, &CodecLimits::default(), clock)?;
+    }
+    Ok(mappings)
 }
 
 /// Name and text of each file of `folder` with this ending; none when the setting is empty.
@@ -113,7 +120,7 @@ impl Parts {
         let ingest = Ingest::start(
             upkeep::ingest_config(config),
             contracts.clone(),
-            mappings(config)?,
+            mappings(config, &clock)?,
             sink,
             Arc::new(users.clone()),
             Arc::clone(&clock),

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     IngestError,
+    codec::{Codec, Codecs},
     decode::{
         block::Entity,
         reject::{Reason, Reject, cut, nearest},
@@ -57,6 +58,8 @@ pub struct Known {
 pub struct Choice {
     /// Select index and the text it must have.
     pub when: Vec<(usize, String)>,
+    /// Decodes the payload of the document.
+    pub codec: Option<Arc<Codec>>,
     pub plan: Arc<Plan>,
     pub table: Arc<Table>,
     /// From the topic; absent when the payload must name it.
@@ -69,6 +72,7 @@ struct Compiled {
     tenant: TenantRule,
     entity: Option<TextTemplate>,
     mapping: Mapping,
+    codec: Option<Arc<Codec>>,
     plan: Arc<Plan>,
 }
 
@@ -78,6 +82,7 @@ pub struct Router {
     contracts: Contracts,
     compiled: Vec<Compiled>,
     dropped: Vec<TopicTemplate>,
+    dropped_otherwise: Vec<TopicTemplate>,
     convention: BTreeMap<ProductId, Arc<Plan>>,
     tables: Mutex<HashMap<TableRef, Arc<Table>>>,
     pub identities: Identities,
@@ -99,14 +104,16 @@ impl Router {
                     EntityRule::Topic(template) => Some(template.clone()),
                     EntityRule::Payload(_) => None,
                 },
+                codec: mapping.codec.as_deref().map(|name| codec(&mapping.name, name, &mappings.codecs)).transpose()?,
                 plan: Arc::new(Plan::compile(&mapping, contract)?),
                 mapping,
             });
         }
         let convention =
             contracts.iter().map(|c| Ok((c.product.clone(), Arc::new(Plan::convention(c)?)))).collect::<Result<_, IngestError>>()?;
-        let dropped = mappings.dropped;
-        Ok(Self { contracts, compiled, dropped, convention, tables: Mutex::default(), identities: Identities::default() })
+        let (dropped, dropped_otherwise) = (mappings.dropped, mappings.dropped_otherwise);
+        let (tables, identities) = (Mutex::default(), Identities::default());
+        Ok(Self { contracts, compiled, dropped, dropped_otherwise, convention, tables, identities })
     }
 
     #[must_use]
@@ -142,6 +149,9 @@ impl Router {
             return Route::Dropped;
         }
         let matching: Vec<_> = self.compiled.iter().filter_map(|c| c.topic.matches(topic).map(|captures| (c, captures))).collect();
+        if matching.is_empty() && self.dropped_otherwise.iter().any(|t| t.matches(topic).is_some()) {
+            return Route::Dropped;
+        }
         if matching.is_empty() {
             return self.by_convention(sender, topic).unwrap_or_else(Route::Refused);
         }
@@ -172,7 +182,7 @@ impl Router {
             }
             let entity = compiled.entity.as_ref().map(|template| self.entity(&table, &template.fill(captures)));
             let last = when.is_empty();
-            choices.push(Choice { when, plan: Arc::clone(&compiled.plan), table, entity });
+            choices.push(Choice { when, codec: compiled.codec.clone(), plan: Arc::clone(&compiled.plan), table, entity });
             if last {
                 break;
             }
@@ -201,9 +211,21 @@ impl Router {
         };
         let table = self.table(sender, &plan.contract);
         let entity = local.map(|local| self.entity(&table, local));
-        let choice = Choice { when: Vec::new(), plan: Arc::clone(plan), table, entity };
+        let choice = Choice { when: Vec::new(), codec: None, plan: Arc::clone(plan), table, entity };
         Ok(Route::Known(Known { format: None, selector: None, n_selects: 0, choices: vec![choice] }))
     }
+}
+
+/// The codec of a mapping: it exists, and its recorded frames give what was recorded.
+fn codec(mapping: &str, name: &str, codecs: &Codecs) -> Result<Arc<Codec>, IngestError> {
+    let fail = |rule: String| IngestError::Config { place: format!("{mapping}: codec"), rule };
+    let codec = codecs.get(name).map_err(fail)?;
+    let report = codec.test();
+    if let Some((description, difference)) = report.failed.first() {
+        let (n, all) = (report.failed.len(), report.failed.len() + report.passed);
+        return Err(fail(format!("{n} of {all} recorded frames of {} fail; the first, '{description}': {difference}", codec.place)));
+    }
+    Ok(codec)
 }
 
 /// The format that all of them choose.
