@@ -122,7 +122,6 @@ impl Codecs {
         Ok(Self(Arc::new(all)))
     }
 
-    #[must_use]
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Codec>> {
         self.0.values()
     }
