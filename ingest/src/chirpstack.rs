@@ -2,7 +2,8 @@
 //!
 //! Source: ChirpStack v4 integration events. Proto3 JSON leaves default values out, so only what a mapping needs is asked for.
 //! `[[chirpstack]]` tables are turned into ordinary mappings whose `when` looks at `deviceInfo`; the first that fits a device reads it.
-//! The other events (join, status, ack, txack, log, location, integration) are dropped by policy.
+//! The other events (join, status, ack, txack, log, location, integration) are dropped by policy, unless a mapping reads them.
+//! Mappings with `format = "lorawan"` read the same events and those of other servers, and may have a codec of Portico.
 
 use crate::{
     IngestError,
@@ -33,8 +34,8 @@ pub fn add(file: &str, tables: Vec<Table>, all: &mut Mappings) -> Result<(), Ing
     for event in OTHER_EVENTS {
         let topic = UP.replace("/up", &format!("/{event}"));
         let template = TopicTemplate::parse(&topic).map_err(|rule| IngestError::Config { place: topic, rule })?;
-        if !all.dropped.contains(&template) {
-            all.dropped.push(template);
+        if !all.dropped_otherwise.contains(&template) {
+            all.dropped_otherwise.push(template);
         }
     }
     Ok(())
@@ -66,6 +67,8 @@ fn device(place: &str, table: Table) -> Result<Mapping, IngestError> {
     }
     let mapping = Mapping {
         format: None,
+        codec: None,
+        simulated: None,
         entity: EntityRule::Topic(entity),
         each: None,
         when,

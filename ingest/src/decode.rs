@@ -9,7 +9,7 @@ pub mod reject;
 pub mod time;
 
 use crate::{
-    RawMessage, camera,
+    RawMessage, camera, codec,
     format::{
         Incoming, Translated,
         line_protocol::{Line, Lines},
@@ -151,6 +151,11 @@ impl Decoder {
             Ok(choice) => choice,
             Err(reject) => return refuse(out, product_of(known), reject),
         };
+        let decoded = match choice.codec.as_ref().map_or(Ok(None), |codec| codec::message::apply(codec, text, receipt.received_at)) {
+            Ok(decoded) => decoded,
+            Err(reject) => return refuse(out, Some(choice.table.name.product.clone()), reject),
+        };
+        let text = decoded.as_deref().unwrap_or(text);
         let (n_refusals, n_dropped) = (out.refusals.len(), out.dropped);
         let block = out.block(choice);
         let mark = (block.rows.len(), block.slots.len(), block.texts.len());
@@ -374,7 +379,8 @@ impl Decoder {
         crate::validate::row(contract, &block.slots[start..])?;
         let quality = draft.quality.unwrap_or(choice.plan.quality.default);
         let identity = self.router.identities.row(contract, entity.hash, quality, &block.slots[start..], &block.texts);
-        block.rows.push(Row { message: index, late, quality, entity, observed_at, place, identity });
+        let simulated = draft.simulated;
+        block.rows.push(Row { message: index, late, simulated, quality, entity, observed_at, place, identity });
         Ok(Kept::Row)
     }
 

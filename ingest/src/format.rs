@@ -66,6 +66,9 @@ type Make = fn() -> Arc<dyn Format>;
 const ALL: &[(&str, Make)] = &[
     ("axis_aoa", || video::format(axis_aoa::read)),
     ("axis_scene", || video::format(axis_scene::read)),
+    ("chirpstack_v3", || Arc::new(LoRaWan::ChirpStackV3)),
+    ("chirpstack_v4", || Arc::new(LoRaWan::ChirpStackV4)),
+    ("chirpstack_v4_protobuf", || Arc::new(LoRaWan::ChirpStackV4Protobuf)),
     ("datex2", || Arc::new(datex2::Datex2)),
     ("deepstream", || video::format(deepstream::read)),
     ("fdt", || Arc::new(fdt::Fdt)),
@@ -74,6 +77,8 @@ const ALL: &[(&str, Make)] = &[
     ("gtfs_rt", || Arc::new(gtfs_rt::GtfsRt)),
     ("homie5", || Arc::new(homie::Homie::default())),
     (LINE_PROTOCOL, || Arc::new(line_protocol::LineProtocol)),
+    ("lorawan", || Arc::new(LoRaWan::Any)),
+    ("loriot", || Arc::new(LoRaWan::Loriot)),
     ("ngsi_ld", || Arc::new(ngsi_ld::NgsiLd)),
     ("onvif_ej", || video::format(onvif_ej::read)),
     ("onvif_mj", || video::format(onvif_mj::read)),
@@ -82,6 +87,8 @@ const ALL: &[(&str, Make)] = &[
     ("sensorthings", || Arc::new(sensorthings::SensorThings)),
     ("sparkplug_b", || Arc::new(sparkplug::SparkplugB::default())),
     ("tasmota", || Arc::new(tasmota::Tasmota)),
+    ("thingpark", || Arc::new(LoRaWan::ThingPark)),
+    ("tts_v3", || Arc::new(LoRaWan::TheThingsStackV3)),
     ("ultralight", || Arc::new(fiware::UltraLight)),
 ];
 
@@ -95,6 +102,7 @@ mod frigate;
 mod gtfs_rt;
 mod homie;
 pub mod line_protocol;
+mod lorawan;
 mod ngsi_ld;
 mod onvif;
 mod onvif_ej;
@@ -105,6 +113,8 @@ mod sensorthings;
 mod sparkplug;
 mod tasmota;
 mod video;
+
+use lorawan::LoRaWan;
 
 /// The names of all formats.
 pub fn names() -> impl Iterator<Item = &'static str> {

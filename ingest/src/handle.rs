@@ -76,6 +76,11 @@ impl Ingest {
         foreign::accept(&self.pipeline, publisher, foreign, body, self.clock.now()).await
     }
 
+    /// One event that a server posts in its own form, as a message on `topic`. Returns when it is durable.
+    pub async fn accept_event(&self, publisher: &Arc<Publisher>, topic: &str, body: Bytes) -> Result<Receipt, IngestError> {
+        http::event(&self.pipeline, publisher, topic, body, self.clock.now()).await
+    }
+
     /// The door for other sources of messages: file import, replay, followed brokers.
     #[must_use]
     pub fn door(&self) -> Arc<dyn Door> {

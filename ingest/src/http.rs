@@ -1,4 +1,4 @@
-//! Messages in the body of an HTTP request: NDJSON, a JSON list, or one JSON object, each for one product.
+//! Messages in the body of an HTTP request: NDJSON, a JSON list, or one JSON object, each for one product; or one foreign event.
 
 use crate::{
     Group, IngestError, Publisher, RawMessage,
@@ -12,6 +12,9 @@ use std::sync::Arc;
 
 /// Messages handed over at once; large bodies become several groups and frames.
 const GROUP_MESSAGES: usize = 8_192;
+
+/// Of a topic that a request names.
+const TOPIC_BYTES_MAX: usize = 1_024;
 
 /// Answer to one request. Everything it counts is durable.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -74,6 +77,30 @@ pub struct Request<'a> {
     pub content_type: &'a str,
     /// Decompressed.
     pub body: Bytes,
+}
+
+/// Takes one event that a server posts as it comes (a webhook: JSON in its own form, or protobuf), as a message on `topic`,
+/// which mappings read; waits until it is durable.
+pub async fn event(
+    pipeline: &Pipeline,
+    publisher: &Arc<Publisher>,
+    topic: &str,
+    body: Bytes,
+    received_at: Timestamp,
+) -> Result<Receipt, IngestError> {
+    if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX || topic.contains(['+', '#', '\0']) {
+        return Err(IngestError::Invalid(format!(
+            "the topic must be 1 to {TOPIC_BYTES_MAX} bytes without '+' and '#', as in lns/chirpstack"
+        )));
+    }
+    if !publisher.publish.iter().any(|filter| filter.matches(topic)) {
+        return Err(IngestError::Forbidden(format!("'{}' may not publish to that topic", publisher.source)));
+    }
+    let messages = vec![RawMessage { topic: Bytes::copy_from_slice(topic.as_bytes()), payload: body }];
+    let group = Group { publisher: Arc::clone(publisher), messages, rejects: Vec::new(), received_at };
+    let outcome = pipeline.submit_group(group).await?.outcome().await?;
+    let rejects = outcome.rejects.into_iter().map(|r| LineReject { line: 1, reason: r.reason, field: r.field, message: r.text });
+    Ok(Receipt { counts: outcome.counts, rejects: rejects.collect(), position: outcome.position })
 }
 
 fn topic(pipeline: &Pipeline, publisher: &Publisher, product: Option<&str>) -> Result<Bytes, IngestError> {

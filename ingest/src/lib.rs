@@ -6,6 +6,7 @@ pub mod broker;
 pub mod camera;
 mod capped;
 pub mod chirpstack;
+pub mod codec;
 pub mod config;
 pub mod datex;
 pub mod decode;

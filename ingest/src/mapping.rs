@@ -10,7 +10,7 @@ pub mod read;
 pub mod route;
 pub mod template;
 
-use crate::{IngestError, camera::Register, decode::time::TimeFormat, format::Chosen};
+use crate::{IngestError, camera::Register, codec::Codecs, decode::time::TimeFormat, format::Chosen};
 use pointer::Pointer;
 use schemas::{ProductId, Quality};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct Mapping {
     pub topic: TopicTemplate,
     /// Translates the message before it is read; absent when it is JSON already.
     pub format: Option<Chosen>,
+    /// Name of the codec that decodes the payload of the document into `/object`.
+    pub codec: Option<String>,
     pub product: ProductId,
     pub tenant: TenantRule,
     pub entity: EntityRule,
@@ -36,6 +38,8 @@ pub struct Mapping {
     pub lon: Option<Pointer>,
     pub lat: Option<Pointer>,
     pub quality: QualityRule,
+    /// True or false: whether the message does not come from the real world.
+    pub simulated: Option<Pointer>,
     pub fields: Vec<(String, FieldRule)>,
     pub unknown_fields: UnknownFields,
 }
@@ -119,6 +123,10 @@ pub struct Mappings {
     pub entity_tags: Vec<String>,
     /// One instance of each format in use: its state is shared by the topics of a sender (births and data of Sparkplug).
     pub formats: Vec<Chosen>,
+    /// The same, unless a mapping reads the topic.
+    pub dropped_otherwise: Vec<TopicTemplate>,
+    /// Of which mappings name some.
+    pub codecs: Codecs,
 }
 
 impl Mappings {

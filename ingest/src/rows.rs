@@ -97,7 +97,7 @@ impl TableRows {
         self.received_at.append_value(received_at.0);
         self.source.append_value(publisher.source.as_str());
         self.quality.append_value(row.quality.name());
-        self.simulated.append_value(publisher.simulated);
+        self.simulated.append_value(publisher.simulated || row.simulated);
         match row.place {
             Some((position, cell)) => {
                 self.lon.append_value(position.lon);

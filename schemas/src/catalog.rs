@@ -14,6 +14,7 @@ macro_rules! builtin {
 builtin!(
     "air_quality",
     "device_health",
+    "device_status",
     "noise",
     "parking",
     "people_vehicle_count",

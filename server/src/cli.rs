@@ -32,6 +32,9 @@ pub enum Command {
     Sql(SqlArgs),
     /// Checks the settings, the ports, the disk and the tables.
     Doctor,
+    /// Payload codecs of devices.
+    #[command(subcommand)]
+    Codec(CodecCommand),
     /// The twin.
     #[command(subcommand)]
     Twin(TwinCommand),
@@ -139,6 +142,36 @@ pub enum QuarantineCommand {
         #[arg(long, default_value_t = 72)]
         hours: u32,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CodecCommand {
+    /// Runs the recorded frames of the codecs in a directory.
+    Test { dir: PathBuf },
+    /// Decodes one frame and prints the values as JSON.
+    Decode(CodecDecodeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CodecDecodeArgs {
+    /// Name of the codec, or name@version.
+    pub codec: String,
+    /// Payload in hex.
+    pub bytes: String,
+    /// Directory of codecs; the built-in ones alone when absent.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    #[arg(long, default_value_t = 1)]
+    pub port: u8,
+    /// JSON object that the codec gets as its variables, such as the tags of the device.
+    #[arg(long)]
+    pub variables: Option<String>,
+    /// When the frame was received, RFC 3339; now when absent.
+    #[arg(long)]
+    pub received_at: Option<String>,
+    /// The frame went to the device.
+    #[arg(long)]
+    pub downlink: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub mod backup;
+pub mod codec;
 pub mod demo;
 pub mod doctor;
 pub mod import;

@@ -21,6 +21,7 @@ settings! {
         contracts: PathBuf = PathBuf::new(), "Directory of further data contracts (ODCS YAML); empty uses the built-in ones only";
         mappings: PathBuf = PathBuf::new(), "Directory of further message mappings (TOML); empty uses the built-in ones only";
         cameras: PathBuf = PathBuf::new(), "Directory of the register of cameras (TOML); cameras that are not in it are refused";
+        codecs: PathBuf = PathBuf::new(), "Directory of payload codecs (a directory each, with codec.js and examples.jsonl); empty uses cayenne_lpp only";
     }
     http "The web pages and the HTTP API" {
         bind: SocketAddr = local(8080), "Address and port";

@@ -59,6 +59,7 @@ async fn dispatch(config: &config::Config, command: Command) -> Result<()> {
         Command::Quarantine(command) => cmd::quarantine::run(config, command).await,
         Command::Sql(args) => cmd::sql::run(config, args).await,
         Command::Doctor => cmd::doctor::run(config).await,
+        Command::Codec(command) => cmd::codec::run(command),
         Command::Twin(TwinCommand::Verify) => cmd::twin::verify(config).await,
         Command::User(command) => cmd::user::run(config, command),
         Command::Backup { destination } => cmd::backup::backup(config, &destination).await,

@@ -15,7 +15,11 @@ use arrow_array::{
     cast::AsArray as _,
     types::{Int64Type, TimestampMicrosecondType},
 };
-use ingest::{Ingest, IngestError, Mappings, camera::Register};
+use ingest::{
+    Ingest, IngestError, Mappings,
+    camera::Register,
+    codec::{CodecLimits, Codecs},
+};
 use lakehouse::{Access, Lakehouse, LakehouseError, QueryRequest};
 use schemas::{Clock, Contracts, Counts, ProductId, SourceId, TableRef, Tenant, Timestamp, time::HOUR_US};
 use std::{
@@ -83,11 +87,29 @@ pub fn contracts(config: &Config) -> Result<Contracts> {
     Ok(Contracts::parse(schemas::catalog::BUILTIN.iter().copied().chain(own))?)
 }
 
-/// The mappings of these files and those that are built in, over the register of cameras. Whatever puts mappings into force makes them here:
-/// without the register every camera is refused.
-pub fn mappings(files: &[(String, String)], cameras: &Arc<Register>) -> Result<Mappings, IngestError> {
+/// What mappings name: without it every camera and every codec is refused.
+#[derive(Debug, Clone)]
+pub struct Readers {
+    pub cameras: Arc<Register>,
+    pub codecs: Codecs,
+}
+
+impl Readers {
+    fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
+        let codecs = match config.data.codecs.as_os_str().is_empty() {
+            true => Codecs::default(),
+            false => Codecs::load(&config.data.codecs, &CodecLimits::default(), clock)?,
+        };
+        Ok(Self { cameras: cameras::register(config)?, codecs })
+    }
+}
+
+/// The mappings of these files and those that are built in. Whatever puts mappings into force makes them here.
+pub fn mappings(files: &[(String, String)], readers: &Readers) -> Result<Mappings, IngestError> {
     let own = files.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-    Ok(Mappings::parse(own.chain([("datex2.toml", ingest::datex::MAPPINGS)]))?.with_cameras(cameras))
+    let mut mappings = Mappings::parse(own.chain([("datex2.toml", ingest::datex::MAPPINGS)]))?.with_cameras(&readers.cameras);
+    mappings.codecs = readers.codecs.clone();
+    Ok(mappings)
 }
 
 /// Name and text of each file of `folder` with this ending; none when the setting is empty.
@@ -123,11 +145,11 @@ impl Parts {
         upkeep::follow(&lakehouse, &feed, tasks);
         let users = Door(Arc::new(Users::open(&config.state_dir(), Arc::clone(&clock))?));
         let sink = Arc::new(LakeSink(lakehouse.clone()));
-        let cameras = cameras::register(config)?;
+        let readers = Readers::load(config, &clock)?;
         let ingest = Ingest::start(
             upkeep::ingest_config(config),
             contracts.clone(),
-            mappings(&texts(&config.data.mappings, "toml")?, &cameras)?,
+            mappings(&texts(&config.data.mappings, "toml")?, &readers)?,
             sink,
             Arc::new(users.clone()),
             Arc::clone(&clock),
@@ -139,7 +161,7 @@ impl Parts {
             ingest: ingest.clone(),
             users: Arc::clone(&users.0),
             clock: Arc::clone(&clock),
-            cameras,
+            readers,
             mappings_dir: config.data.mappings.clone(),
             contracts_dir: config.data.contracts.clone(),
             accepting: parking_lot::Mutex::default(),

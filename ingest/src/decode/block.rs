@@ -31,6 +31,8 @@ pub struct Row {
     /// Index of the message in its group.
     pub message: u32,
     pub late: bool,
+    /// By what the message says; a sender may be a simulator as a whole.
+    pub simulated: bool,
     pub quality: Quality,
     pub entity: Entity,
     pub observed_at: Timestamp,

@@ -28,6 +28,7 @@ pub(super) struct Draft {
     pub(super) lon: Option<f64>,
     pub(super) lat: Option<f64>,
     pub(super) quality: Option<Quality>,
+    pub(super) simulated: bool,
     /// Bytes of the list of observations.
     pub(super) each: Option<(usize, usize)>,
 }
@@ -164,6 +165,10 @@ impl Filler<'_> {
                 self.draft.entity = Some(entity);
             }
             Target::Quality => self.draft.quality = Some(quality(&self.choice.plan, key, token)?),
+            Target::Simulated => match token {
+                Token::Bool(simulated) => self.draft.simulated = *simulated,
+                _ => return Err(Reject::field(Reason::WrongType, key, format!("'{key}' must be true or false, not {}", token.kind()))),
+            },
             Target::Each | Target::Select(_) => {}
         }
         Ok(())

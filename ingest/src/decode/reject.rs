@@ -38,6 +38,7 @@ reasons! {
     BadEntity "bad_entity" "The identifier of the entity is absent or unusable.";
     Conflict "conflict" "The same row was stored before with other values.";
     DuplicateKey "duplicate_key" "A key stands twice in one object.";
+    CodecFailed "codec_failed" "The payload codec of the device refused the frame, or was stopped.";
     NoContract "no_contract" "The product has no contract.";
     NoRegisterEntry "no_register_entry" "A camera stream that is not in the register of cameras, or not at that time.";
     NotFormat "not_format" "Not a message of the format that the mapping names.";

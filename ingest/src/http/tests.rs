@@ -55,3 +55,24 @@ async fn rights_of_topics_hold_here_too() {
     assert!(matches!(allowed("portico/bologna/parking/+"), Err(IngestError::Forbidden(_))));
     assert!(matches!(allowed("portico/imola/noise/+"), Err(IngestError::Forbidden(_))));
 }
+
+#[tokio::test]
+async fn a_webhook_is_one_message_on_a_topic_of_its_sender() {
+    let text = include_str!("../../mappings/lorawan.toml").replace("\"lns/{server}\"", "\"portico/bologna/lns/{server}\"");
+    let mappings = Mappings::parse([("lorawan.toml", text.as_str())]).unwrap();
+    let pipeline = Pipeline::start(IngestConfig::default(), contracts(), mappings, Arc::new(MemorySink::default())).unwrap();
+    let at = Timestamp::parse("2023-05-19T06:46:42Z").unwrap();
+    let body = r#"{"cmd": "rx", "EUI": "0102030405060708", "ts": 1684478801936, "fcnt": 1, "port": 2, "rssi": -21, "snr": 10,
+        "dr": "SF9 BW125 4/5", "data": "00"}"#;
+    let send = |topic: &'static str, body: &'static [u8]| {
+        let pipeline = pipeline.clone();
+        async move { event(&pipeline, &publisher(), topic, Bytes::from_static(body), at).await }
+    };
+    assert_eq!(send("portico/bologna/lns/loriot", body.as_bytes()).await.unwrap().counts.stored, 1);
+    assert_eq!(send("portico/bologna/lns/loriot", body.as_bytes()).await.unwrap().counts.duplicate, 1);
+    assert_eq!(send("portico/bologna/lns/loriot", b"noise").await.unwrap().rejects[0].reason, "not_json");
+    for (topic, want) in [("elsewhere/loriot", "may not publish"), ("portico/bologna/#", "without '+'"), ("", "without '+'")] {
+        let error = send(topic, body.as_bytes()).await.unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+}

@@ -20,6 +20,7 @@ pub enum Target {
     Lon,
     Lat,
     Quality,
+    Simulated,
     /// Index in the contract's fields.
     Field(u16),
     /// The list of observations.
@@ -187,7 +188,12 @@ impl Plan {
         if !matches!(mapping.time_format, TimeFormat::Receipt) {
             add(&mapping.observed_at, Target::ObservedAt, false)?;
         }
-        let places = [(&mapping.lon, Target::Lon), (&mapping.lat, Target::Lat), (&mapping.quality.pointer, Target::Quality)];
+        let places = [
+            (&mapping.lon, Target::Lon),
+            (&mapping.lat, Target::Lat),
+            (&mapping.quality.pointer, Target::Quality),
+            (&mapping.simulated, Target::Simulated),
+        ];
         for (pointer, target) in places {
             if let Some(pointer) = pointer {
                 add(pointer, target, false)?;

@@ -54,11 +54,13 @@ fn mapping(place: &str, table: Table, formats: &mut Vec<Chosen>) -> Result<Mappi
     let mapping = Mapping {
         entity,
         format: format(&mut keys, formats)?,
+        codec: keys.text("codec")?,
         each: keys.parsed("each", Pointer::parse)?,
         when: when(&mut keys)?,
         lon: keys.parsed("lon", Pointer::parse)?,
         lat: keys.parsed("lat", Pointer::parse)?,
         quality: quality(&mut keys)?,
+        simulated: keys.parsed("simulated", Pointer::parse)?,
         fields: fields(&mut keys)?,
         unknown_fields: keys.parsed("unknown_fields", unknown_fields)?.unwrap_or(UnknownFields::Quarantine),
         name: keys.place().to_owned(),
@@ -96,7 +98,8 @@ fn pointers(m: &Mapping) -> impl Iterator<Item = &Pointer> {
         FieldSource::Pointer(p) => Some(p),
         FieldSource::Constant(_) => None,
     });
-    [Some(&m.observed_at), entity, m.lon.as_ref(), m.lat.as_ref(), m.quality.pointer.as_ref()].into_iter().flatten().chain(fields)
+    let others = [m.lon.as_ref(), m.lat.as_ref(), m.quality.pointer.as_ref(), m.simulated.as_ref()];
+    [Some(&m.observed_at), entity].into_iter().chain(others).flatten().chain(fields)
 }
 
 fn unknown_fields(text: &str) -> std::result::Result<UnknownFields, &'static str> {

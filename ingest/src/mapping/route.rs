@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     IngestError, camera,
+    codec::{Codec, Codecs},
     decode::{
         block::Entity,
         reject::{Reason, Reject, cut, nearest},
@@ -63,6 +64,8 @@ pub struct Known {
 pub struct Choice {
     /// Select index and the text it must have.
     pub when: Vec<(usize, String)>,
+    /// Decodes the payload of the document.
+    pub codec: Option<Arc<Codec>>,
     pub plan: Arc<Plan>,
     pub table: Arc<Table>,
     /// From the topic; absent when the payload must name it.
@@ -75,6 +78,7 @@ struct Compiled {
     tenant: TenantRule,
     entity: Option<TextTemplate>,
     mapping: Mapping,
+    codec: Option<Arc<Codec>>,
     plan: Arc<Plan>,
 }
 
@@ -83,6 +87,7 @@ struct Compiled {
 struct InForce {
     compiled: Vec<Compiled>,
     dropped: Vec<TopicTemplate>,
+    dropped_otherwise: Vec<TopicTemplate>,
 }
 
 impl InForce {
@@ -113,11 +118,12 @@ impl InForce {
                     EntityRule::Topic(template) => Some(template.clone()),
                     EntityRule::Payload(_) => None,
                 },
+                codec: mapping.codec.as_deref().map(|name| codec(&mapping.name, name, &mappings.codecs)).transpose()?,
                 plan: Arc::new(Plan::compile(&mapping, contract)?),
                 mapping,
             });
         }
-        Ok(Self { compiled, dropped: mappings.dropped })
+        Ok(Self { compiled, dropped: mappings.dropped, dropped_otherwise: mappings.dropped_otherwise })
     }
 }
 
@@ -205,6 +211,9 @@ impl Router {
         if matching.iter().any(|(c, _)| own(c)) {
             matching.retain(|(c, _)| own(c));
         }
+        if matching.is_empty() && in_force.dropped_otherwise.iter().any(|t| t.matches(topic).is_some()) {
+            return Route::Dropped;
+        }
         if matching.is_empty() {
             return self.by_convention(sender, topic).unwrap_or_else(Route::Refused);
         }
@@ -235,7 +244,7 @@ impl Router {
             }
             let entity = compiled.entity.as_ref().map(|template| self.entity(&table, &template.fill(captures)));
             let last = when.is_empty();
-            choices.push(Choice { when, plan: Arc::clone(&compiled.plan), table, entity });
+            choices.push(Choice { when, codec: compiled.codec.clone(), plan: Arc::clone(&compiled.plan), table, entity });
             if last {
                 break;
             }
@@ -253,7 +262,8 @@ impl Router {
             return Err(Reject::field(Reason::UnknownTopic, "measurement", message));
         };
         let format = Some(format::named(format::LINE_PROTOCOL).map_err(|e| Reject::new(Reason::UnknownTopic, e))?);
-        let choice = Choice { when: Vec::new(), plan: Arc::clone(plan), table: self.table(sender, &plan.contract), entity: None };
+        let choice =
+            Choice { when: Vec::new(), codec: None, plan: Arc::clone(plan), table: self.table(sender, &plan.contract), entity: None };
         Ok(Route::Known(Known { format, selector: None, n_selects: 0, choices: vec![choice] }))
     }
 
@@ -283,9 +293,21 @@ impl Router {
         }
         let table = self.table(sender, &plan.contract);
         let entity = local.map(|local| self.entity(&table, local));
-        let choice = Choice { when: Vec::new(), plan: Arc::clone(plan), table, entity };
+        let choice = Choice { when: Vec::new(), codec: None, plan: Arc::clone(plan), table, entity };
         Ok(Route::Known(Known { format: None, selector: None, n_selects: 0, choices: vec![choice] }))
     }
+}
+
+/// The codec of a mapping: it exists, and its recorded frames give what was recorded.
+fn codec(mapping: &str, name: &str, codecs: &Codecs) -> Result<Arc<Codec>, IngestError> {
+    let fail = |rule: String| IngestError::Config { place: format!("{mapping}: codec"), rule };
+    let codec = codecs.get(name).map_err(fail)?;
+    let report = codec.test();
+    if let Some((description, difference)) = report.failed.first() {
+        let (n, all) = (report.failed.len(), report.failed.len() + report.passed);
+        return Err(fail(format!("{n} of {all} recorded frames of {} fail; the first, '{description}': {difference}", codec.place)));
+    }
+    Ok(codec)
 }
 
 /// The format that all of them choose.

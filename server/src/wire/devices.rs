@@ -1,7 +1,10 @@
 //! What waits in quarantine, as the HTTP surface and the commands ask for it: rows out of `ops.quarantine` that no replay has settled,
 //! suggestions for them, files written for what was accepted, and the replay itself.
 
-use crate::{access::Users, node};
+use crate::{
+    access::Users,
+    node::{self, Readers},
+};
 use anyhow::{Context as _, Result};
 use api::{
     access::Tenants,
@@ -16,7 +19,6 @@ use arrow_array::{
 use arrow_schema::DataType;
 use ingest::{
     Ingest, IngestError, Mappings,
-    camera::Register,
     mapping::{
         route::Router,
         template::{TenantRule, TopicTemplate},
@@ -51,7 +53,7 @@ pub struct Devices {
     pub ingest: Ingest,
     pub users: Arc<Users>,
     pub clock: Arc<dyn Clock>,
-    pub cameras: Arc<Register>,
+    pub readers: Readers,
     pub mappings_dir: PathBuf,
     pub contracts_dir: PathBuf,
     /// One acceptance after the other: each reads the directory that the one before wrote.
@@ -149,7 +151,7 @@ impl Devices {
 
     /// Mappings onto contracts that wait for a restart are left out.
     fn mappings_in_force(&self, files: &[(String, String)]) -> Result<Mappings, ApiError> {
-        let mut mappings = node::mappings(files, &self.cameras).map_err(|e| ingest_failed(&e))?;
+        let mut mappings = node::mappings(files, &self.readers).map_err(|e| ingest_failed(&e))?;
         mappings.list.retain(|m| self.contracts.get(&m.product).is_some());
         Ok(mappings)
     }
@@ -190,7 +192,7 @@ impl Devices {
         files.retain(|(name, _)| Path::new(name) != path);
         files.push((path.display().to_string(), text.clone()));
         files.sort();
-        let all = node::mappings(&files, &self.cameras).map_err(|e| ingest_failed(&e))?;
+        let all = node::mappings(&files, &self.readers).map_err(|e| ingest_failed(&e))?;
         let known = |m: &ingest::mapping::Mapping| contracts.get(&m.product).is_some() || m.name.starts_with(&path.display().to_string());
         let tried = Mappings { list: all.list.into_iter().filter(known).collect(), ..all };
         Router::new(contracts, tried).map_err(|e| ingest_failed(&e))?;
