@@ -10,5 +10,6 @@ mod import;
 mod kill;
 mod page;
 mod readers;
+mod retention;
 mod s3;
 mod tls;
