@@ -14,6 +14,9 @@ pub struct IngestConfig {
     pub observations_per_message_max: usize,
     /// Observed before this (RFC 3339) is `too_old`.
     pub oldest_accepted: String,
+    /// Whether dates older than their contract keeps are `too_old` as well. Whoever removes such dates from the tables must
+    /// refuse them here, or a row delivered again would come back (ING-3).
+    pub retention: bool,
     /// Messages, and bytes of payload, between the doors and the frames; then senders wait.
     pub queue_messages_max: u32,
     pub queue_bytes_max: u32,
@@ -43,6 +46,7 @@ impl Default for IngestConfig {
             depth_max: 16,
             observations_per_message_max: 10_000,
             oldest_accepted: "1970-01-01T00:00:00Z".into(),
+            retention: true,
             queue_messages_max: 200_000,
             queue_bytes_max: 128 * 1024 * 1024,
             frame_messages_max: 65_536,

@@ -32,6 +32,8 @@ pub struct DecodeLimits {
     pub observations_per_message_max: usize,
     pub topics_cached_max: usize,
     pub oldest_accepted: Timestamp,
+    /// Whether what a contract no longer keeps is refused.
+    pub retention: bool,
 }
 
 /// A message, or one observation of it, that was refused.
@@ -375,6 +377,9 @@ impl Decoder {
             return Err(Reject::field(Reason::BadTime, "observed_at", "the time of observation is absent; add 'observed_at'"));
         };
         let late = crate::validate::time(contract, self.limits.oldest_accepted, observed_at, receipt.received_at)?;
+        if self.limits.retention {
+            crate::validate::kept(contract, observed_at, receipt.received_at)?;
+        }
         let place = self.place(draft.lon, draft.lat)?;
         crate::validate::row(contract, &block.slots[start..])?;
         let quality = draft.quality.unwrap_or(choice.plan.quality.default);

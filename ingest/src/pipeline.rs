@@ -91,6 +91,7 @@ impl Pipeline {
             observations_per_message_max: config.observations_per_message_max,
             topics_cached_max: config.topics_cached_max,
             oldest_accepted,
+            retention: config.retention,
         };
         // Jobs are bounded by the two semaphores; the channel's own bound only has to be no smaller.
         let (jobs, queue) = mpsc::channel(config.queue_messages_max.clamp(1, 1 << 16) as usize);

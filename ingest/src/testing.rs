@@ -20,6 +20,7 @@ pub(crate) fn limits() -> DecodeLimits {
         observations_per_message_max: config.observations_per_message_max,
         topics_cached_max: 100,
         oldest_accepted: Timestamp(0),
+        retention: true,
     }
 }
 

@@ -4,7 +4,10 @@ use crate::decode::{
     block::Slot,
     reject::{Reason, Reject, cut},
 };
-use schemas::{Contract, Field, FieldType, Timestamp, time::SECOND_US};
+use schemas::{
+    Contract, Field, FieldType, Timestamp,
+    time::{DAY_US, SECOND_US},
+};
 
 const fn kind_name(kind: FieldType) -> &'static str {
     match kind {
@@ -124,4 +127,20 @@ pub fn time(contract: &Contract, oldest: Timestamp, observed_at: Timestamp, rece
         return Err(Reject::field(Reason::TooOld, "observed_at", message));
     }
     Ok(ahead < -i64::from(contract.late_after_secs) * SECOND_US)
+}
+
+/// Why a row is refused whose date the contract no longer keeps.
+pub fn kept(contract: &Contract, observed_at: Timestamp, received_at: Timestamp) -> Result<(), Reject> {
+    match contract.oldest_date(received_at).filter(|first| observed_at.date() < *first) {
+        None => Ok(()),
+        Some(first) => {
+            let message = format!(
+                "observed at {observed_at}; the contract of {} keeps {} days, which now begin at {}, and older rows are removed",
+                contract.product,
+                contract.retention_days.unwrap_or_default(),
+                Timestamp(i64::from(first) * DAY_US)
+            );
+            Err(Reject::field(Reason::TooOld, "observed_at", message))
+        }
+    }
 }

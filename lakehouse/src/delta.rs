@@ -19,7 +19,10 @@ use futures::TryStreamExt;
 use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
 use schemas::{LogPosition, TableRef, Timestamp, row, time::DAY_US};
 use serde_json::{Value, json};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// The application whose transaction version is the log position up to which a table holds every frame (LH-2).
 const APP_ID: &str = "portico-log";
@@ -41,6 +44,8 @@ pub(crate) enum Change {
     Flush(LogPosition),
     /// The same rows in other files.
     Compact,
+    /// Whole dates before this one go.
+    Expire { before: i32 },
 }
 
 /// One table's log and newest state.
@@ -115,9 +120,9 @@ impl DeltaLog {
         change: Change,
         (adds, removes): (&[NewFile], &[DataFile]),
         stored: &SchemaRef,
+        now_ms: i64,
     ) -> Result<i64, LakehouseError> {
         let data_change = change != Change::Compact;
-        let now_ms = adds.iter().map(|a| a.file.modified_ms).max().unwrap_or(0);
         let mut actions = Vec::with_capacity(adds.len() + removes.len() + 1);
         if let Some(metadata) = schema::widened(&self.table, TableReference::metadata(&self.state), &self.schema(), stored)? {
             actions.push(Action::Metadata(metadata));
@@ -144,7 +149,8 @@ impl DeltaLog {
         if checkpointed {
             self.sync_checkpoint(root).await?;
         }
-        self.files.retain(|f| !removes.iter().any(|r| r.path == f.path));
+        let gone: HashSet<&Path> = removes.iter().map(|r| &r.path).collect();
+        self.files.retain(|f| !gone.contains(&f.path));
         self.files.extend(adds.iter().map(|a| a.file.clone()));
         files::sort(&mut self.files);
         Ok(version_i64(version))
@@ -259,6 +265,7 @@ impl DeltaLog {
 fn operation(change: Change) -> DeltaOperation {
     match change {
         Change::Flush(_) => DeltaOperation::Write { mode: SaveMode::Append, partition_by: Some(vec![row::DATE.into()]), predicate: None },
+        Change::Expire { before } => DeltaOperation::Delete { predicate: Some(format!("{} < '{}'", row::DATE, date_text(before))) },
         Change::Compact => DeltaOperation::Optimize { predicate: None, target_size: 0 },
     }
 }

@@ -219,14 +219,18 @@ impl Store {
         (adds, removes): (&[NewFile], &[DataFile]),
     ) -> Result<i64, LakehouseError> {
         let view = self.pin().get(table).cloned().ok_or_else(|| LakehouseError::no_table(table))?;
+        let now_ms = self.clock.now().micros() / 1_000;
         let slot = self.slot(table);
         let mut slot = slot.lock().await;
         let log = slot.as_mut().ok_or_else(|| LakehouseError::Internal(format!("table {table} is not open")))?;
-        let missing = removes.iter().any(|r| !log.files().iter().any(|f| f.path == r.path));
+        let missing = {
+            let live: HashSet<&Path> = log.files().iter().map(|f| &f.path).collect();
+            removes.iter().any(|r| !live.contains(&r.path))
+        };
         if missing {
             return Err(LakehouseError::Internal(format!("table {table}: a file to replace is gone")));
         }
-        match log.commit(&self.root, change, (adds, removes), &view.schema).await {
+        match log.commit(&self.root, change, (adds, removes), &view.schema, now_ms).await {
             Ok(version) => {
                 let flushed = if let Change::Flush(position) = change { position } else { 0 };
                 self.hot.replace_files(table, version, log.files().to_vec(), flushed);

@@ -14,12 +14,21 @@ pub(crate) const NOW: Timestamp = Timestamp(1_767_225_600_000_000);
 
 /// A contract of one product `level` with the given number fields.
 pub(crate) fn contracts(fields: &[&str]) -> Contracts {
+    contracts_with(fields, "")
+}
+
+/// The same with one field, kept for so many days.
+pub(crate) fn kept(days: u32) -> Contracts {
+    contracts_with(&["value"], &format!("slaProperties:\n  - {{property: retention, value: {days}, unit: d}}\n"))
+}
+
+fn contracts_with(fields: &[&str], sla: &str) -> Contracts {
     let field = |name: &&str| format!("      - {{name: {name}, logicalType: number}}\n");
     let properties: String = fields.iter().map(field).collect();
     let custom = |p: &str, v: &str| format!("  - {{property: {p}, value: {v}}}\n");
     let yaml = format!(
         "apiVersion: v3.1.0\nkind: DataContract\nid: t\nname: t\nversion: 1.0.{}\nstatus: active\nschema:\n  - name: level\n    \
-         logicalType: object\n    properties:\n{properties}customProperties:\n{}{}{}{}{}{}",
+         logicalType: object\n    properties:\n{properties}{sla}customProperties:\n{}{}{}{}{}{}",
         fields.len(),
         custom("headline", fields[0]),
         custom("label_it", "l"),

@@ -1,6 +1,6 @@
 //! A data contract: what one data product promises, parsed from its ODCS file and turned into schema and rules.
 
-use crate::{ProductId, odcs, row};
+use crate::{ProductId, Timestamp, odcs, row};
 use arrow_schema::{DataType, SchemaRef};
 use serde::Serialize;
 
@@ -78,6 +78,7 @@ pub struct Contract {
     pub late_after_secs: u32,
     /// A row further in the future than this is quarantined.
     pub future_secs_max: u32,
+    /// Whole days that rows are kept; `None` keeps them for good. See [`Contract::oldest_date`].
     pub retention_days: Option<u32>,
     pub owner: String,
     pub licence: String,
@@ -142,7 +143,7 @@ impl Contract {
             cadence_secs: secs("frequency", 3_600),
             late_after_secs: secs("latency", 86_400),
             future_secs_max: top("futureSecsMax").and_then(|t| t.parse().ok()).unwrap_or(300),
-            retention_days: sla_secs(&doc.sla_properties, "retention").map(|s| s / 86_400),
+            retention_days: sla_secs(&doc.sla_properties, "retention").map(|s| s.div_ceil(86_400)),
             owner: need("owner")?,
             licence: need("licence")?,
             geography: top("geography").unwrap_or_else(|| "IT".into()),
@@ -157,6 +158,20 @@ impl Contract {
     #[must_use]
     pub fn arrow_schema(&self) -> SchemaRef {
         row::stored_schema(self)
+    }
+
+    /// The first date whose rows are accepted at an instant; `None` when rows are kept for good.
+    #[must_use]
+    pub fn oldest_date(&self, now: Timestamp) -> Option<i32> {
+        let days = i32::try_from(self.retention_days?).unwrap_or(i32::MAX);
+        Some(now.date().saturating_sub(days))
+    }
+
+    /// Dates before this one are removed from the tables. One day after they are refused: what was received before midnight
+    /// is judged, logged and in files by then, so that a row delivered again cannot outlive its date (ING-3).
+    #[must_use]
+    pub fn expired_before(&self, now: Timestamp) -> Option<i32> {
+        self.oldest_date(now).map(|d| d.saturating_sub(1))
     }
 
     #[must_use]

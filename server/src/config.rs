@@ -72,6 +72,7 @@ settings! {
         hot_mib_max: u64 = 128, "Hot rows that force a commit earlier";
         compact_secs: u64 = 600, "Seconds between two rounds of compaction; 0 turns it off";
         vacuum_hours: u64 = 168, "Hours that files no version needs are kept for readers of old versions";
+        retention: bool = true, "Whether dates older than their contract's retention are refused and removed";
     }
     log "What the process writes about itself" {
         format: String = "text".into(), "text or json";

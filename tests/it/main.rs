@@ -12,5 +12,6 @@ mod import;
 mod kill;
 mod page;
 mod readers;
+mod retention;
 mod s3;
 mod tls;

@@ -76,6 +76,15 @@ impl<'a> EntityView<'a> {
         Timestamp(self.state().last.observed_at)
     }
 
+    /// The oldest instant of what is shown of the entity: its place, its newest row, and the newest value of each field.
+    #[must_use]
+    pub fn oldest(self) -> Timestamp {
+        let state = self.state();
+        let place = Some(state.place.stamp).filter(|s| s.is_present()).map(|s| s.observed_at);
+        let values = self.rows().flat_map(|row| self.latest(row)).map(|(_, latest)| latest.stamp.observed_at);
+        Timestamp(values.chain(place).fold(state.last.observed_at, i64::min))
+    }
+
     /// Of the newest row.
     #[must_use]
     pub fn received_at(self) -> Timestamp {

@@ -67,9 +67,10 @@ fn document(contracts: &Contracts) -> Result<String> {
     );
     for c in contracts.iter() {
         write!(out, "\n## {} `{}` {}\n\n{}\n\n", c.label.en, c.product, c.version, c.description)?;
+        let kept = c.retention_days.map_or_else(|| "for good".to_owned(), |days| format!("{days} days"));
         writeln!(
             out,
-            "Entities are `{}`; a row is expected every {} s and is late after {} s. Owner: {}. Licence: {}.\n",
+            "Entities are `{}`; a row is expected every {} s, is late after {} s and is kept {kept}. Owner: {}. Licence: {}.\n",
             c.entity_type, c.cadence_secs, c.late_after_secs, c.owner, c.licence
         )?;
         out += "| field | type | unit | range | key | required | what it is | in italiano |\n|---|---|---|---|---|---|---|---|\n";

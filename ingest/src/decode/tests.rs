@@ -55,6 +55,8 @@ const BAD: &[(&str, &str, &str, &str)] = &[
     ("bologna/air_quality/a", r#"{"observed_at":true,"no2":12}"#, "bad_time", "observed_at"),
     ("bologna/air_quality/a", r#"{"observed_at":"2024-03-03T08:06:00Z","no2":12}"#, "future", "observed_at"),
     ("bologna/air_quality/a", r#"{"observed_at":"1969-12-31T23:59:59Z","no2":12}"#, "too_old", "observed_at"),
+    // The contract keeps 3650 days.
+    ("bologna/air_quality/a", r#"{"observed_at":"2014-03-05T23:59:59Z","no2":12}"#, "too_old", "observed_at"),
     (
         "bologna/air_quality/a",
         r#"{"observed_at":"2024-03-03T07:00:00Z","no2":12,"lon":113473933293812.00,"lat":44.5}"#,
@@ -149,6 +151,13 @@ fn old_rows_are_late_and_whole_floats_are_integers() {
     assert!(out.blocks[0].rows[0].late, "{out:?}");
     assert_eq!(out.blocks[0].slots_of(0)[1..4], [Slot::Int(1), Slot::Int(2), Slot::Int(30)]);
     assert_eq!(&*out.blocks[0].rows[0].entity.id, "urn:ngsi-ld:TrafficFlowObserved:bologna:s-7");
+}
+
+#[test]
+fn the_first_day_that_the_contract_keeps_is_accepted() {
+    let payload = br#"{"observed_at":"2014-03-06T00:00:00Z","no2":12}"#;
+    let out = decode(&mut decoder(""), "portico/bologna/air_quality/a", payload);
+    assert!(out.blocks[0].rows[0].late, "{out:?}");
 }
 
 const SEVERAL: &str = r#"

@@ -34,3 +34,15 @@ fn an_error_names_the_file_and_the_place() {
             .unwrap_err();
     assert_eq!(e.to_string(), "contract x.yaml: schema: must hold exactly one object, the table");
 }
+
+#[test]
+fn dates_are_refused_a_day_before_they_are_removed() {
+    let mut contract = air();
+    let noon = crate::Timestamp((100 * 86_400 + 43_200) * 1_000_000);
+    contract.retention_days = Some(30);
+    assert_eq!((contract.oldest_date(noon), contract.expired_before(noon)), (Some(70), Some(69)));
+    contract.retention_days = Some(u32::MAX);
+    assert!(contract.expired_before(noon).unwrap() < -1_000_000);
+    contract.retention_days = None;
+    assert_eq!(contract.oldest_date(noon), None);
+}

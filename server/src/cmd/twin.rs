@@ -2,7 +2,7 @@
 
 use crate::{config::Config, node, out::say, wire};
 use anyhow::{Result, bail};
-use schemas::SystemClock;
+use schemas::{Clock as _, SystemClock};
 use std::sync::Arc;
 
 const SHOWN_MAX: usize = 10;
@@ -11,6 +11,10 @@ pub async fn verify(config: &Config) -> Result<()> {
     let contracts = node::contracts(config)?;
     let lakehouse = node::open_lakehouse(config, &contracts, Arc::new(SystemClock)).await?;
     let feed = wire::TwinFeed::open(&lakehouse, &contracts, &config.state_dir()).await?;
+    if config.lake.retention && feed.outlived(&contracts, SystemClock.now()) {
+        say("the saved twin shows rows that retention has removed since; they are left out, as a start would do");
+        feed.refold(&lakehouse, &contracts).await?;
+    }
     let carried_on = feed.snapshot();
     let rebuilt = wire::rebuild(&lakehouse, &contracts).await?;
     lakehouse.close().await?;

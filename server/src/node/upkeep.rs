@@ -1,4 +1,5 @@
-//! Work in the background: the twin follows the log, the twin is saved, the health of devices is judged, old files are vacuumed.
+//! Work in the background: the twin follows the log, the twin is saved, the health of devices is judged, old dates are removed,
+//! old files are vacuumed.
 
 use super::Parts;
 use crate::{config::Config, wire::TwinFeed};
@@ -13,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const FRAMES_PER_SNAPSHOT: usize = 64;
 const SAVE_TWIN_EVERY: Duration = Duration::from_secs(60);
 const VACUUM_EVERY: Duration = Duration::from_secs(3_600);
+const EXPIRE_EVERY: Duration = Duration::from_secs(3_600);
 
 pub(super) fn lakehouse_config(config: &Config) -> Result<LakehouseConfig> {
     let mut out = LakehouseConfig::new(&config.data.dir);
@@ -32,6 +34,7 @@ pub(super) fn lakehouse_config(config: &Config) -> Result<LakehouseConfig> {
 pub(super) fn ingest_config(config: &Config) -> IngestConfig {
     let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let mut out = IngestConfig { http_body_bytes_max: size(config.http.body_bytes_max), ..IngestConfig::default() };
+    out.retention = config.lake.retention;
     out.broker.packet_max = size(config.mqtt.packet_bytes_max);
     out.broker.connections_max = size(config.mqtt.connections_max);
     out
@@ -68,6 +71,11 @@ pub(super) fn start(parts: &Arc<Parts>, config: &Config, stop: &CancellationToke
         let parts = Arc::clone(&judged);
         async move { super::health::round(&parts).await }
     });
+    if config.lake.retention {
+        let parts = Arc::clone(parts);
+        // Also at the start: a Portico that is stopped every night must get to it too.
+        repeat(Duration::ZERO, EXPIRE_EVERY, stop, tasks, move || expire(Arc::clone(&parts)));
+    }
     let (lakehouse, retain) = (parts.lakehouse.clone(), Duration::from_secs(config.lake.vacuum_hours * 3_600));
     every(VACUUM_EVERY, stop, tasks, move || {
         let lakehouse = lakehouse.clone();
@@ -75,7 +83,27 @@ pub(super) fn start(parts: &Arc<Parts>, config: &Config, stop: &CancellationToke
     });
 }
 
+/// Removes what contracts no longer keep, from the tables and from what the twin shows.
+async fn expire(parts: Arc<Parts>) -> Result<()> {
+    parts.lakehouse.expire().await?;
+    if parts.feed.outlived(&parts.contracts, parts.clock.now()) {
+        parts.feed.refold(&parts.lakehouse, &parts.contracts).await?;
+        tracing::info!("the twin was folded anew without the removed rows");
+    }
+    Ok(())
+}
+
 fn every<F: Future<Output = Result<()>> + Send>(
+    period: Duration,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+    work: impl FnMut() -> F + Send + 'static,
+) {
+    repeat(period, period, stop, tasks, work);
+}
+
+fn repeat<F: Future<Output = Result<()>> + Send>(
+    first: Duration,
     period: Duration,
     stop: &CancellationToken,
     tasks: &TaskTracker,
@@ -83,7 +111,9 @@ fn every<F: Future<Output = Result<()>> + Send>(
 ) {
     let stop = stop.clone();
     tasks.spawn(async move {
-        while stop.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
+        let mut pause = first;
+        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            pause = period;
             if let Err(error) = work().await {
                 tracing::warn!(%error, "upkeep failed, it is tried again");
             }

@@ -5,7 +5,7 @@ use api::city::ChangeBatch;
 use futures::StreamExt as _;
 use lakehouse::Lakehouse;
 use parking_lot::{Mutex, RwLock};
-use schemas::{Contracts, Frame, LogPosition, TableRef, ops};
+use schemas::{Contracts, Frame, LogPosition, TableRef, Timestamp, ops};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -16,6 +16,9 @@ use twin::{Limits, Twin, TwinHost};
 
 /// Batches that a slow reader of events may fall behind before it is told so.
 const CHANGES_KEPT: usize = 1_024;
+
+/// Attempts to find a moment in which a twin that was folded anew is as far as the live one.
+const REFOLD_ROUNDS: usize = 20;
 
 /// The live twin: one writer (the log's subscriber), many readers of snapshots.
 #[derive(Debug)]
@@ -66,6 +69,30 @@ impl TwinFeed {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.host.lock().refused()
+    }
+
+    /// Whether something is shown that retention has removed from the tables.
+    #[must_use]
+    pub fn outlived(&self, contracts: &Contracts, now: Timestamp) -> bool {
+        let before: HashMap<_, _> = contracts.iter().filter_map(|c| Some((&c.product, c.expired_before(now)?))).collect();
+        let twin = self.snapshot();
+        twin.all().any(|e| before.get(&e.table().product).is_some_and(|date| e.oldest().date() < *date))
+    }
+
+    /// Folds the tables anew, because rows that the twin shows were removed from them (TW-1). Frames go on coming meanwhile.
+    pub async fn refold(&self, lakehouse: &Lakehouse, contracts: &Contracts) -> Result<()> {
+        let mut fresh = TwinHost::new(contracts.clone(), Limits::default());
+        for _ in 0..REFOLD_ROUNDS {
+            // The first round reads everything, the next ones what came during the one before.
+            catch_up(lakehouse, &mut fresh).await?;
+            let mut host = self.host.lock();
+            if fresh.position() >= host.position() {
+                *host = fresh;
+                *self.now.write() = host.snapshot();
+                return Ok(());
+            }
+        }
+        anyhow::bail!("frames came faster than the twin could be folded anew")
     }
 
     /// Writes the snapshot beside and renames it over.
