@@ -176,6 +176,7 @@ impl Call {
 pub struct Frame<'a> {
     pub bytes: &'a [u8],
     pub f_port: u8,
+    /// By the network server: `recvTime` of TS013, and the only clock of a codec.
     pub received_at: Timestamp,
     /// A JSON object, or empty: what ChirpStack calls `variables`.
     pub variables: &'a str,

@@ -17,6 +17,8 @@ struct Parts<'a> {
     data: Option<Cow<'a, str>>,
     f_port: Option<u8>,
     #[serde(borrow)]
+    time: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     device: Option<Device<'a>>,
 }
 
@@ -38,6 +40,8 @@ pub(crate) fn apply(codec: &Codec, document: &[u8], received_at: Timestamp) -> R
         parts.data.ok_or_else(|| missing("data", "is absent; a codec needs the payload in hex, as format = \"lorawan\" writes it"))?;
     let bytes = unhex(&data).ok_or_else(|| missing("data", "is not hex; a codec needs the payload in hex"))?;
     let tags = parts.device.and_then(|d| d.tags).map_or("", RawValue::get);
+    // When the network took it: the same in every delivery, so that a value made of it is the same too (ING-3).
+    let received_at = parts.time.and_then(|t| Timestamp::parse(&t).ok()).unwrap_or(received_at);
     // Without a port the frame carries MAC commands only.
     let frame = Frame { bytes: &bytes, f_port: parts.f_port.unwrap_or(0), received_at, variables: tags };
     let decoded = codec.decode(frame).map_err(|e| Reject::from((codec, e)))?;

@@ -228,6 +228,21 @@ fn there_is_no_machine_behind_a_codec() {
 }
 
 #[test]
+fn the_document_gives_its_time_its_tags_and_its_warnings() {
+    let source = "function decodeUplink(i) {
+        return { data: { t: i.recvTime.toISOString(), m: i.variables.model, b: i.bytes, big: 0.1 }, warnings: ['w'] }; }";
+    let document = json!({"event": "up", "time": "2025-01-01T00:00:00Z", "data": "0aff", "f_port": 3, "precise": 0.30000000000000004,
+        "device": {"eui": "a", "tags": {"model": "x"}}, "object": {"old": 1}, "warnings": ["v"]});
+    let codec = codec(source);
+    let decoded = message::apply(&codec, document.to_string().as_bytes(), at()).unwrap().expect("an uplink");
+    let decoded: Value = serde_json::from_slice(&decoded).unwrap();
+    assert_eq!(decoded["object"], json!({"t": "2025-01-01T00:00:00.000Z", "m": "x", "b": [10, 255], "big": 0.1}));
+    assert_eq!((&decoded["warnings"], &decoded["decoded"]), (&json!(["v", "w"]), &json!("warned")));
+    assert_eq!((&decoded["codec"], &decoded["precise"]), (&json!(codec.identity()), &document["precise"]));
+    assert_eq!(message::apply(&codec, br#"{"event": "status"}"#, at()), Ok(None));
+}
+
+#[test]
 fn a_codec_that_extends_built_in_objects_gets_engines_of_its_own() {
     let source = "String.prototype.twice = function () { return this + this; };
         function decodeUplink(input) { const seen = [].k; Array.prototype.k = 1; return { data: { v: 'ab'.twice(), seen } }; }";
