@@ -46,6 +46,7 @@ fn limits() -> DecodeLimits {
         observations_per_message_max: config.observations_per_message_max,
         topics_cached_max: 1_000,
         oldest_accepted: Timestamp(0),
+        retention: false,
     }
 }
 
