@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         observations_per_message_max: 10_000,
         topics_cached_max: 100_000,
         oldest_accepted: Timestamp(0),
+        retention: true,
     };
     let router = Arc::new(Router::new(Contracts::builtin()?, Mappings::builtin())?);
     let at = received_at.micros() - 3_600_000_000;

@@ -132,3 +132,8 @@ impl Sink for MemorySink {
         async move { Ok(newest) }.boxed()
     }
 }
+
+/// The defaults, for fixtures that are older than what contracts keep.
+pub(crate) fn keeping_all() -> crate::IngestConfig {
+    crate::IngestConfig { retention: false, ..crate::IngestConfig::default() }
+}

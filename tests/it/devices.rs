@@ -49,19 +49,8 @@ fn a_device_that_appears_by_itself_becomes_rows_when_its_suggestion_is_accepted(
     let mut portico = Portico::create(dir.path())?;
     portico.set("PORTICO_DATA_MAPPINGS", &mappings.display().to_string());
     let password = dir.path().join("password").display().to_string();
-    portico.command(&[
-        "user",
-        "add",
-        "field",
-        "--role",
-        "gateway",
-        "--tenants",
-        "bologna",
-        "--publish",
-        "campo/#",
-        "--password-file",
-        &password,
-    ])?;
+    let add = ["user", "add", "field", "--role", "gateway", "--tenants", "bologna", "--publish", "campo/#"];
+    portico.command(&[&add[..], &["--password-file", &password]].concat())?;
     portico.start()?;
     publish(&portico, &messages(0))?;
     let waits = i64::try_from(STATIONS * EACH)?;

@@ -344,6 +344,8 @@ proptest! {
         match (read(text.as_bytes()), serde_json::from_str::<serde_json::Value>(&text)) {
             (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, theirs),
             (Err(_), Err(_)) => {}
+            // A number beyond a double is the contract's matter: it is not finite.
+            (Ok(_), Err(e)) if e.to_string().starts_with("number out of range") => {}
             (ours, theirs) => prop_assert!(false, "{text:?}: {ours:?} against {theirs:?}"),
         }
     }

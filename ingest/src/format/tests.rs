@@ -1,7 +1,7 @@
 //! The seam, and every convention on its own sample, through the pipeline.
 
 use crate::{
-    Group, IngestConfig, Mappings, RawMessage, Sink,
+    Group, Mappings, RawMessage, Sink,
     pipeline::{Outcome, Pipeline},
     testing::{MemorySink, contracts, publisher},
 };
@@ -22,7 +22,7 @@ impl City {
     pub(super) fn new(mappings: &str) -> Self {
         let sink = Arc::new(MemorySink::default());
         let mappings = Mappings::parse([("test.toml", mappings)]).unwrap();
-        let pipeline = Pipeline::start(IngestConfig::default(), contracts(), mappings, Arc::clone(&sink) as Arc<dyn Sink>).unwrap();
+        let pipeline = Pipeline::start(crate::testing::keeping_all(), contracts(), mappings, Arc::clone(&sink) as Arc<dyn Sink>).unwrap();
         Self { sink, pipeline }
     }
 

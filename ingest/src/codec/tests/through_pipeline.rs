@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Group, IngestConfig, Mappings, RawMessage, Sink,
+    Group, Mappings, RawMessage, Sink,
     pipeline::{Outcome, Pipeline},
     testing::{MemorySink, contracts, publisher},
 };
@@ -33,7 +33,7 @@ fn codecs() -> Codecs {
 fn start(text: &str, codecs: Codecs, sink: &Arc<MemorySink>) -> Result<Pipeline, IngestError> {
     let mut mappings = Mappings::parse([("rooms.toml", text)])?;
     mappings.codecs = codecs;
-    Pipeline::start(IngestConfig::default(), contracts(), mappings, Arc::clone(sink) as Arc<dyn Sink>)
+    Pipeline::start(crate::testing::keeping_all(), contracts(), mappings, Arc::clone(sink) as Arc<dyn Sink>)
 }
 
 async fn send(pipeline: &Pipeline, payloads: &[Value]) -> Outcome {

@@ -1,5 +1,5 @@
 use crate::{
-    Group, IngestConfig, Mappings, RawMessage, Sink,
+    Group, Mappings, RawMessage, Sink,
     datex::MAPPINGS,
     pipeline::{Outcome, Pipeline},
     testing::{MemorySink, contracts, publisher},
@@ -18,7 +18,7 @@ fn read(path: &str) -> Option<Vec<u8>> {
 async fn send(messages: Vec<(&str, Vec<u8>)>) -> (Arc<MemorySink>, Outcome) {
     let sink = Arc::new(MemorySink::default());
     let mappings = Mappings::parse([("datex2.toml", MAPPINGS)]).unwrap();
-    let pipeline = Pipeline::start(IngestConfig::default(), contracts(), mappings, Arc::clone(&sink) as Arc<dyn Sink>).unwrap();
+    let pipeline = Pipeline::start(crate::testing::keeping_all(), contracts(), mappings, Arc::clone(&sink) as Arc<dyn Sink>).unwrap();
     let messages = messages.into_iter().map(|(topic, payload)| RawMessage { topic: topic.to_owned().into(), payload: payload.into() });
     let received_at = Timestamp::parse("2026-08-01T00:00:00Z").unwrap();
     let group = Group { publisher: publisher(), messages: messages.collect(), rejects: Vec::new(), received_at };

@@ -1,6 +1,6 @@
 use super::{wire::*, *};
 use crate::{
-    Group, IngestConfig, Mappings, RawMessage, Sink,
+    Group, Mappings, RawMessage, Sink,
     pipeline::Pipeline,
     testing::{MemorySink, contracts, publisher},
 };
@@ -207,7 +207,7 @@ async fn feeds_ten_times_in_any_order_give_the_same_rows() {
     for turn in 0..10 {
         let sink = Arc::new(MemorySink::default());
         let mappings = Mappings::parse([("gtfs_rt.toml", MAPPINGS)]).unwrap();
-        let pipeline = Pipeline::start(IngestConfig::default(), contracts(), mappings, Arc::clone(&sink) as Arc<dyn Sink>).unwrap();
+        let pipeline = Pipeline::start(crate::testing::keeping_all(), contracts(), mappings, Arc::clone(&sink) as Arc<dyn Sink>).unwrap();
         messages.rotate_left(1);
         for payload in &messages {
             let messages = vec![RawMessage { topic: "gtfs-rt/tper".into(), payload: payload.clone().into() }];

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Group, IngestConfig, Mappings, RawMessage, Sink,
+    Group, Mappings, RawMessage, Sink,
     camera::Key,
     pipeline::{Outcome, Pipeline},
     testing::{MemorySink, contracts, publisher},
@@ -32,7 +32,7 @@ struct City {
 impl City {
     fn new(mappings: Mappings) -> Self {
         let sink = Arc::new(MemorySink::default());
-        let pipeline = Pipeline::start(IngestConfig::default(), contracts(), mappings, Arc::clone(&sink) as Arc<dyn Sink>).unwrap();
+        let pipeline = Pipeline::start(crate::testing::keeping_all(), contracts(), mappings, Arc::clone(&sink) as Arc<dyn Sink>).unwrap();
         Self { sink, pipeline }
     }
 

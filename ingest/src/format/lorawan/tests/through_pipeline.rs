@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Group, IngestConfig, Mappings, RawMessage, Sink,
+    Group, Mappings, RawMessage, Sink,
     pipeline::Pipeline,
     testing::{MemorySink, contracts, publisher},
 };
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 fn start(sink: &Arc<MemorySink>) -> Pipeline {
     let mappings = Mappings::parse([("lorawan.toml", include_str!("../../../../mappings/lorawan.toml"))]).expect("mappings");
-    Pipeline::start(IngestConfig::default(), contracts(), mappings, Arc::clone(sink) as Arc<dyn Sink>).expect("started")
+    Pipeline::start(crate::testing::keeping_all(), contracts(), mappings, Arc::clone(sink) as Arc<dyn Sink>).expect("started")
 }
 
 fn messages() -> Vec<RawMessage> {
