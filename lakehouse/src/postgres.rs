@@ -4,6 +4,7 @@
 //! fresh rows. Built on pgwire and on the encoders and catalogue of datafusion-postgres; the handlers are our own because
 //! theirs bind one session, without limits, to a whole server.
 
+mod cursors;
 mod errors;
 mod prepared;
 mod reflection;

@@ -24,7 +24,7 @@ pub(crate) use catalog::Door;
 pub(crate) use engine::Engine;
 pub(crate) use history::history_schema;
 pub(crate) use parse::{Parsed, parse_numbered, parse_statements};
-pub(crate) use pg_catalog::PgCatalog;
+pub(crate) use pg_catalog::{PgCatalog, setting};
 pub(crate) use run::Job;
 pub(crate) use session::CATALOG;
 

@@ -3,6 +3,7 @@
 //! Floor 0. Nothing here does input or output, and nothing here depends on another crate of the workspace.
 
 pub mod catalog;
+mod comment;
 pub mod contract;
 pub mod error;
 pub mod frame;

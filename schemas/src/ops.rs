@@ -33,6 +33,16 @@ impl OpsTable {
         }
     }
 
+    /// What a catalogue says of the table.
+    #[must_use]
+    pub const fn comment(self) -> &'static str {
+        match self {
+            Self::Quarantine => "Messages that no row could be made of, with the reason; replayable",
+            Self::Ledger => "What became of every message, by source and hour",
+            Self::Audit => "Who did what: sign-ins, queries, changes of settings and users",
+        }
+    }
+
     /// `ops.<name>`.
     #[must_use]
     pub fn table(self) -> TableRef {

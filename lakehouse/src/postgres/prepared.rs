@@ -2,7 +2,7 @@
 
 use super::errors::error;
 use arrow_pg::datatypes::{PG_OID_ALIAS_KEY, into_pg_type, pg_type_for_alias_kind};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, SchemaRef};
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
     logical_expr::{Expr, LogicalPlan},
@@ -16,6 +16,9 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(super) enum Prepared {
     Setting(Arc<Statement>),
     History { name: Vec<String>, text: Arc<str> },
+    Declare { name: String, hold: bool, query: Box<Prepared> },
+    Fetch { name: String, count: Option<usize>, schema: SchemaRef },
+    Close { name: Option<String> },
     Query { statement: Arc<Statement>, text: Arc<str>, plan: Arc<LogicalPlan>, parameters: Arc<Vec<Parameter>> },
 }
 

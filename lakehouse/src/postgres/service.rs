@@ -1,26 +1,29 @@
 //! Runs statements of both protocols, simple and extended.
 
 use super::{
+    cursors::Command,
     errors::{error, to_postgres},
     prepared::{Parameter, Prepared, parameters},
     reflection, settings,
     startup::Connection,
 };
 use crate::{
-    Lakehouse, LakehouseError, Limits, QueryStream,
+    Lakehouse, LakehouseError, Limits,
     query::{Job, Parsed, parse_statements},
 };
+use arrow_array::RecordBatch;
 use arrow_pg::datatypes::{arrow_schema_to_pg_fields, df, encode_recordbatch};
+use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{common::ParamValues, logical_expr::LogicalPlan, sql::sqlparser::ast::Statement};
-use futures::{Sink, SinkExt, StreamExt, stream};
+use futures::{Sink, SinkExt, StreamExt, stream, stream::BoxStream};
 use pgwire::{
     api::{
         ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionState, Type,
         portal::{Format, Portal, PortalExecutionState},
         query::{ExtendedQueryHandler, SimpleQueryHandler, send_execution_response, send_query_response, send_ready_for_query},
-        results::{FieldInfo, QueryResponse, Response},
-        stmt::QueryParser,
+        results::{FieldInfo, QueryResponse, Response, Tag},
+        stmt::{QueryParser, StoredStatement},
         store::{Entry, PortalStore},
     },
     error::{PgWireError, PgWireResult},
@@ -56,8 +59,52 @@ impl Service {
         if status == TransactionStatus::Error {
             return Err(aborted());
         }
+        if let Parsed::Plan(statement) = &one
+            && let Some(command) = Command::of(statement)?
+        {
+            return self.cursor(client, job.clone(), command, None, &Format::UnifiedText, text).await;
+        }
         let result = self.lakehouse.engine.start(job.clone(), one).await.map_err(|e| to_postgres(&e, text))?;
-        Ok(Response::Query(rows(result, &Format::UnifiedText, text)?))
+        Ok(Response::Query(rows(&result.schema, result.batches, &Format::UnifiedText, text)?))
+    }
+
+    /// A statement about cursors, with the values of its parameters.
+    async fn cursor<C: ClientInfo>(
+        &self,
+        client: &C,
+        job: Job,
+        command: Command,
+        values: Option<ParamValues>,
+        format: &Format,
+        text: &str,
+    ) -> PgWireResult<Response> {
+        let connection = connection(client)?;
+        let cursors = &connection.cursors;
+        match command {
+            Command::Declare { name, hold, query } => {
+                if !hold && client.transaction_status() != TransactionStatus::Transaction {
+                    return Err(error(
+                        "25P01",
+                        "DECLARE CURSOR can only be used in transaction blocks; BEGIN first, or declare it WITH HOLD",
+                    ));
+                }
+                cursors.may_open(&name)?;
+                let query = query.as_ref().clone();
+                let result = self.lakehouse.engine.start_statement(job, query, values).await.map_err(|e| to_postgres(&e, text))?;
+                cursors.open(name, hold, result, text.into());
+                Ok(Response::Execution(Tag::new("DECLARE CURSOR")))
+            }
+            Command::Fetch { name, count } => {
+                let fetched = cursors.fetch(&name, count, job.cancel)?;
+                let mut response = rows(&fetched.schema, fetched.batches, format, &fetched.text)?;
+                response.set_command_tag("FETCH");
+                Ok(Response::Query(response))
+            }
+            Command::Close { name } => {
+                cursors.close(name.as_deref())?;
+                Ok(Response::Execution(Tag::new(if name.is_some() { "CLOSE CURSOR" } else { "CLOSE CURSOR ALL" })))
+            }
+        }
     }
 
     async fn prepare<C: ClientInfo>(&self, client: &C, text: &str) -> PgWireResult<Option<Prepared>> {
@@ -70,16 +117,26 @@ impl Service {
             None => None,
             Some(Parsed::History(name)) => Some(Prepared::History { name, text: text.into() }),
             Some(Parsed::Plan(statement)) if settings::is_setting(&statement) => Some(Prepared::Setting(Arc::from(statement))),
-            Some(Parsed::Plan(statement)) => {
-                if client.transaction_status() == TransactionStatus::Error {
-                    return Err(aborted());
+            Some(Parsed::Plan(_)) if client.transaction_status() == TransactionStatus::Error => return Err(aborted()),
+            Some(Parsed::Plan(statement)) => Some(match Command::of(&statement)? {
+                None => self.describe(&connection, Arc::from(statement), text).await?,
+                Some(Command::Declare { name, hold, query }) => {
+                    Prepared::Declare { name, hold, query: Box::new(self.describe(&connection, query, text).await?) }
                 }
-                let job = connection.job(self.limits).await;
-                let plan = self.lakehouse.engine.describe(job, statement.as_ref().clone()).await.map_err(|e| to_postgres(&e, text))?;
-                let parameters = Arc::new(parameters(&plan)?);
-                Some(Prepared::Query { statement: Arc::from(statement), text: text.into(), plan: Arc::new(plan), parameters })
-            }
+                Some(Command::Fetch { name, count }) => {
+                    let schema = connection.cursors.schema(&name)?;
+                    Prepared::Fetch { name, count, schema }
+                }
+                Some(Command::Close { name }) => Prepared::Close { name },
+            }),
         })
+    }
+
+    async fn describe(&self, connection: &Connection, statement: Arc<Statement>, text: &str) -> PgWireResult<Prepared> {
+        let job = connection.job(self.limits).await;
+        let plan = self.lakehouse.engine.describe(job, statement.as_ref().clone()).await.map_err(|e| to_postgres(&e, text))?;
+        let parameters = Arc::new(parameters(&plan)?);
+        Ok(Prepared::Query { statement, text: text.into(), plan: Arc::new(plan), parameters })
     }
 
     async fn execute<C: ClientInfo>(&self, client: &C, portal: &Portal<Prepared>) -> PgWireResult<Response> {
@@ -95,7 +152,23 @@ impl Service {
             Prepared::History { name, text } => {
                 let job = connection.job(self.limits).await;
                 let result = self.lakehouse.engine.start(job, Parsed::History(name.clone())).await.map_err(|e| to_postgres(&e, text))?;
-                Ok(Response::Query(rows(result, format, text)?))
+                Ok(Response::Query(rows(&result.schema, result.batches, format, text)?))
+            }
+            Prepared::Declare { name, hold, query } => {
+                let Prepared::Query { statement, text, parameters, .. } = query.as_ref() else {
+                    return Err(error("XX000", "a cursor was declared for something that is no query"));
+                };
+                let values = values(portal, parameters)?;
+                let command = Command::Declare { name: name.clone(), hold: *hold, query: Arc::clone(statement) };
+                self.cursor(client, connection.job(self.limits).await, command, values, format, text).await
+            }
+            Prepared::Fetch { name, count, .. } => {
+                let command = Command::Fetch { name: name.clone(), count: *count };
+                self.cursor(client, connection.job(self.limits).await, command, None, format, "").await
+            }
+            Prepared::Close { name } => {
+                let command = Command::Close { name: name.clone() };
+                self.cursor(client, connection.job(self.limits).await, command, None, format, "").await
             }
             Prepared::Query { statement, text, parameters, .. } => {
                 let values = values(portal, parameters)?;
@@ -106,7 +179,7 @@ impl Service {
                     .start_statement(job, statement.as_ref().clone(), values)
                     .await
                     .map_err(|e| to_postgres(&e, text))?;
-                Ok(Response::Query(rows(result, format, text)?))
+                Ok(Response::Query(rows(&result.schema, result.batches, format, text)?))
             }
         }
     }
@@ -136,10 +209,15 @@ fn values(portal: &Portal<Prepared>, parameters: &[Parameter]) -> PgWireResult<O
 }
 
 /// Rows in the wire's form, made as the client takes them.
-fn rows(result: QueryStream, format: &Format, text: &str) -> PgWireResult<QueryResponse> {
-    let fields = Arc::new(arrow_schema_to_pg_fields(&result.schema, format, None)?);
+fn rows(
+    schema: &SchemaRef,
+    batches: BoxStream<'static, Result<RecordBatch, LakehouseError>>,
+    format: &Format,
+    text: &str,
+) -> PgWireResult<QueryResponse> {
+    let fields = Arc::new(arrow_schema_to_pg_fields(schema, format, None)?);
     let (own, text) = (Arc::clone(&fields), Arc::<str>::from(text));
-    let rows = result.batches.flat_map(move |batch: Result<_, LakehouseError>| match batch {
+    let rows = batches.flat_map(move |batch: Result<_, LakehouseError>| match batch {
         Ok(batch) => stream::iter(encode_recordbatch(Arc::clone(&own), batch)).left_stream(),
         Err(e) => stream::iter([Err(to_postgres(&e, &text))]).right_stream(),
     });
@@ -162,6 +240,7 @@ where
             Ok(())
         }
         Response::TransactionEnd(tag) => {
+            connection(client)?.cursors.end_transaction();
             send_execution_response(client, tag).await?;
             client.set_transaction_status(client.transaction_status().to_idle_state());
             Ok(())
@@ -225,7 +304,8 @@ impl QueryParser for Service {
     fn get_parameter_types(&self, statement: &Prepared) -> PgWireResult<Vec<Type>> {
         match statement {
             Prepared::Query { parameters, .. } => parameters.iter().map(Parameter::advertised).collect(),
-            Prepared::Setting(_) | Prepared::History { .. } => Ok(Vec::new()),
+            Prepared::Declare { query, .. } => self.get_parameter_types(query),
+            Prepared::Setting(_) | Prepared::History { .. } | Prepared::Fetch { .. } | Prepared::Close { .. } => Ok(Vec::new()),
         }
     }
 
@@ -234,6 +314,8 @@ impl QueryParser for Service {
         match statement {
             Prepared::Setting(statement) => Ok(settings::columns(statement)),
             Prepared::History { .. } => arrow_schema_to_pg_fields(&crate::query::history_schema(), format, None),
+            Prepared::Declare { .. } | Prepared::Close { .. } => Ok(Vec::new()),
+            Prepared::Fetch { schema, .. } => arrow_schema_to_pg_fields(schema, format, None),
             Prepared::Query { plan, .. } => arrow_schema_to_pg_fields(LogicalPlan::schema(plan).as_arrow(), format, None),
         }
     }
@@ -270,6 +352,15 @@ impl ExtendedQueryHandler for Service {
         }
         client.set_state(PgWireConnectionState::QueryInProgress);
         let response = self.execute(client, &portal).await?;
+        // Drivers ask what a cursor looks like by describing the portal of its name.
+        match &portal.statement.statement {
+            Prepared::Declare { name, query, .. } => {
+                let stored = StoredStatement::new(name.clone(), query.as_ref().clone(), Vec::new());
+                client.portal_store().put_portal(Arc::new(Portal::new_cursor(name.clone(), Arc::new(stored))));
+            }
+            Prepared::Close { name: Some(name) } => client.portal_store().rm_portal(name),
+            _ => {}
+        }
         // Whoever executes it again finds it at its end.
         portal.start(QueryResponse::new(Arc::new(Vec::new()), stream::empty())).await;
         deliver(client, response, false).await?;

@@ -2,6 +2,7 @@
 //! promises nothing beyond what each statement has anyway: one consistent pin.
 
 use super::{errors::error, startup::Connection};
+use crate::query::setting;
 use datafusion::sql::sqlparser::ast::{Expr, Set, Statement, Value};
 use pgwire::{
     api::{
@@ -120,15 +121,13 @@ fn show(connection: &Connection, name: &str) -> PgWireResult<String> {
         "search_path" => connection.schema.lock().clone().unwrap_or_else(|| connection.door().default_schema(&connection.door().pin())),
         "statement_timeout" => connection.timeout.lock().map_or_else(|| "0".to_owned(), |t| format!("{}ms", t.as_millis())),
         "server_version" => concat!("16.6 (Portico ", env!("CARGO_PKG_VERSION"), ")").to_owned(),
-        "server_version_num" => "160006".to_owned(),
-        "transaction_isolation" | "transaction_isolation_level" | "default_transaction_isolation" => "read committed".to_owned(),
-        "timezone" | "time_zone" => "UTC".to_owned(),
-        "client_encoding" | "server_encoding" => "UTF8".to_owned(),
-        "standard_conforming_strings" | "integer_datetimes" | "transaction_read_only" | "default_transaction_read_only" => "on".to_owned(),
-        "datestyle" => "ISO, MDY".to_owned(),
-        "intervalstyle" => "postgres".to_owned(),
-        "max_identifier_length" => "63".to_owned(),
-        _ => return Err(error("42704", &format!("unrecognized configuration parameter \"{name}\""))),
+        "transaction_isolation" | "transaction_isolation_level" => "read committed".to_owned(),
+        "time_zone" => "UTC".to_owned(),
+        "transaction_read_only" => "on".to_owned(),
+        other => match setting(other) {
+            Some(value) => value.to_owned(),
+            None => return Err(error("42704", &format!("unrecognized configuration parameter \"{other}\""))),
+        },
     })
 }
 

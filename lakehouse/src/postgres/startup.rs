@@ -1,6 +1,6 @@
 //! The first messages of a connection: the password, and what it opens.
 
-use super::errors::fatal;
+use super::{cursors::Cursors, errors::fatal};
 use crate::{
     Lakehouse, Limits, SqlAuth,
     query::{Door, Job, PgCatalog},
@@ -39,6 +39,7 @@ pub(super) struct Connection {
     pub(super) schema: Mutex<Option<String>>,
     /// `SET statement_timeout`
     pub(super) timeout: Mutex<Option<Duration>>,
+    pub(super) cursors: Cursors,
 }
 
 impl Connection {
@@ -129,6 +130,7 @@ impl Startup {
             _guard: guard,
             schema: Mutex::new(None),
             timeout: Mutex::new(None),
+            cursors: Cursors::default(),
         });
         finish_authentication(client, &parameters).await
     }

@@ -238,3 +238,32 @@ async fn a_statement_can_be_cancelled_and_timed_out() {
     assert_eq!(stopped.error[&'C'], "57014");
     assert_eq!(cells(&client.ask("SELECT 1").await), ["1"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cursors_give_rows_in_pieces() {
+    let server = server(PostgresConfig::default()).await;
+    server.add(&[(1, 0, 10), (2, 0, 20), (3, 0, 30)]).await;
+    let (mut client, _) = Client::connect(&server, "root", "right").await;
+    let declare = "DECLARE some CURSOR FOR SELECT value FROM level ORDER BY value";
+    assert_eq!(client.ask(declare).await.error[&'C'], "25P01");
+    client.ask("BEGIN").await;
+    assert_eq!(client.ask(declare).await.tags, ["DECLARE CURSOR"]);
+    server.add(&[(4, 0, 40)]).await;
+    assert_eq!(cells(&client.ask("FETCH FORWARD 2 FROM some").await), ["10.0", "20.0"]);
+    let rest = client.ask("FETCH ALL FROM some").await;
+    assert_eq!((cells(&rest), rest.tags.clone()), (vec!["30.0".to_owned()], vec!["FETCH 1".to_owned()]), "one state of the tables");
+    assert_eq!(cells(&client.ask("FETCH NEXT FROM some").await), Vec::<String>::new());
+    assert_eq!(client.ask(declare).await.error[&'C'], "42P03");
+    client.ask("ROLLBACK").await;
+    assert_eq!(client.ask("FETCH 1 FROM some").await.error[&'C'], "34000", "it ended with its transaction");
+    client.ask("DECLARE kept CURSOR WITH HOLD FOR SELECT x FROM generate_series(1, 1000000000000) a(x)").await;
+    assert_eq!(cells(&client.ask("FETCH 2 FROM kept").await), ["1", "2"]);
+    assert_eq!(client.ask("FETCH PRIOR FROM kept").await.error[&'C'], "0A000");
+    assert_eq!(client.ask("CLOSE kept").await.tags, ["CLOSE CURSOR"]);
+    let wrong = client.prepared("DECLARE bad CURSOR WITH HOLD FOR SELECT valeu FROM level WHERE value > $1", &["1"]).await;
+    assert_eq!(wrong.error[&'C'], "42703");
+    let bound = client.prepared("DECLARE good CURSOR WITH HOLD FOR SELECT value FROM level WHERE value > $1 ORDER BY 1", &["15"]).await;
+    assert_eq!(bound.tags, ["DECLARE CURSOR"], "{bound:?}");
+    assert_eq!(cells(&client.prepared("FETCH 2 FROM good", &[]).await), ["20.0", "30.0"]);
+    assert_eq!(client.ask("DELETE FROM level").await.error[&'C'], "25006");
+}

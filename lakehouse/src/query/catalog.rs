@@ -51,6 +51,10 @@ impl Door {
         self.store.pin()
     }
 
+    pub(super) fn contract(&self, product: &ProductId) -> Option<&Arc<schemas::Contract>> {
+        self.contracts.get(product)
+    }
+
     pub(super) fn is_admin(&self) -> bool {
         self.access.tenants == Tenants::All
     }
@@ -182,7 +186,7 @@ impl CatalogProvider for Catalog {
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         if name == "pg_catalog" {
-            return Some(Arc::new(Typed(Arc::clone(&self.pg_catalog))));
+            return Some(Arc::new(Typed { tables: Arc::clone(&self.pg_catalog), door: self.door.clone() }));
         }
         if !self.door.schemas(&self.views).iter().any(|s| s == name) {
             return None;

@@ -4,8 +4,8 @@
 
 use datafusion::sql::sqlparser::{
     ast::{
-        CastKind, DataType, Expr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Statement, Value,
-        ValueWithSpan, VisitMut, VisitorMut,
+        AccessExpr, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+        ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Statement, Value, ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
     },
     dialect::PostgreSqlDialect,
     parser::{Parser, ParserError},
@@ -18,6 +18,8 @@ use datafusion_pg_catalog::sql::{
     },
 };
 use std::{collections::HashSet, ops::ControlFlow, sync::LazyLock};
+
+mod literals;
 
 static COMPATIBLE: LazyLock<PostgresCompatibilityParser> = LazyLock::new(PostgresCompatibilityParser::new);
 
@@ -40,7 +42,7 @@ pub(super) fn rewrite(statement: Statement) -> Statement {
 
 /// The statements of a text that reads nothing but catalogues; `None` when it reads anything else.
 pub(super) fn parse(sql: &str) -> Result<Option<Vec<Statement>>, ParserError> {
-    let mut list = COMPATIBLE.parse(sql)?;
+    let mut list = COMPATIBLE.parse(&literals::resolved(sql))?;
     for statement in &mut list {
         let mut names = Names::default();
         let _ = VisitMut::visit(statement, &mut names);
@@ -48,6 +50,7 @@ pub(super) fn parse(sql: &str) -> Result<Option<Vec<Statement>>, ParserError> {
             return Ok(None);
         }
         let _ = VisitMut::visit(statement, &mut Lookups);
+        let _ = VisitMut::visit(statement, &mut OneRow);
         let _ = VisitMut::visit(statement, &mut Escapes);
     }
     Ok(Some(list))
@@ -101,6 +104,7 @@ impl VisitorMut for Lookups {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         if let SetExpr::Select(select) = query.body.as_mut() {
+            name_nulls(&mut select.projection);
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
                     && matches!(expr, Expr::Case { .. })
@@ -117,6 +121,16 @@ impl VisitorMut for Lookups {
             Expr::Function(f) if f.name.to_string().eq_ignore_ascii_case("array") && matches!(f.args, FunctionArguments::Subquery(_)) => {
                 *expr = null();
             }
+            // The engine wants the name of a field as a text: `(keys).x`.
+            Expr::CompoundFieldAccess { access_chain, .. } => {
+                for access in access_chain {
+                    if let AccessExpr::Dot(name @ Expr::Identifier(_)) = access {
+                        *name = Expr::Value(Value::SingleQuotedString(name.to_string().to_lowercase()).with_empty_span());
+                    }
+                }
+            }
+            // Privileges are no lists here, and nobody has any of his own.
+            Expr::Function(f) if is_one_of(&last_name(&f.name), &["array_to_string"]) && first_is_privileges(f) => *expr = no_text(),
             // A literal was resolved by the rules; a parameter is resolved by the function.
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr: inner, data_type: DataType::Custom(kind, _), .. }
                 if kind.to_string().to_lowercase().ends_with("regclass") && is_parameter(inner) =>
@@ -131,6 +145,81 @@ impl VisitorMut for Lookups {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `SELECT NULL, NULL` has two columns of one name, which is none to PostgreSQL and an error to the engine.
+fn name_nulls(projection: &mut [SelectItem]) {
+    let nulls = projection.iter_mut().filter(|i| matches!(i, SelectItem::UnnamedExpr(Expr::Value(v)) if v.value == Value::Null));
+    for (n, item) in nulls.enumerate().skip(1) {
+        *item = SelectItem::ExprWithAlias { expr: null(), alias: Ident::with_quote('"', format!("?column?{n}")) };
+    }
+}
+
+/// Functions whose answer depends on the objects that the caller sees.
+const ABOUT_OBJECTS: [&str; 6] =
+    ["obj_description", "col_description", "to_regclass", "pg_table_size", "pg_relation_size", "pg_total_relation_size"];
+
+/// Whether a statement calls one of them.
+pub(super) fn asks_about_objects(statement: &Statement) -> bool {
+    visit_expressions(statement, |e| match e {
+        Expr::Function(f) if f.name.0.last().and_then(ObjectNamePart::as_ident).is_some_and(|i| is_one_of(&i.value, &ABOUT_OBJECTS)) => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|n| name.eq_ignore_ascii_case(n))
+}
+
+/// Catalogue queries look one row up by its identifier; the engine wants to see that it is one.
+struct OneRow;
+
+const AGGREGATES: [&str; 9] = ["max", "min", "count", "sum", "avg", "string_agg", "array_agg", "bool_or", "bool_and"];
+
+impl VisitorMut for OneRow {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Subquery(query) = expr
+            && query.limit_clause.is_none()
+            && let SetExpr::Select(select) = query.body.as_mut()
+            && !select.from.is_empty()
+            && let [SelectItem::UnnamedExpr(one) | SelectItem::ExprWithAlias { expr: one, .. }] = select.projection.as_mut_slice()
+        {
+            let aggregates = visit_expressions(&*one, |e| match e {
+                Expr::Function(f) if is_one_of(&f.name.to_string(), &AGGREGATES) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            });
+            if aggregates.is_continue() {
+                *one = call("max", vec![std::mem::replace(one, null())]);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn last_name(name: &ObjectName) -> String {
+    name.0.last().and_then(ObjectNamePart::as_ident).map_or_else(String::new, |i| i.value.clone())
+}
+
+/// `array_to_string(c.relacl, ...)`
+fn first_is_privileges(f: &Function) -> bool {
+    let FunctionArguments::List(list) = &f.args else { return false };
+    match list.args.first() {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts)))) => {
+            parts.last().is_some_and(|i| i.value.ends_with("acl"))
+        }
+        _ => false,
+    }
+}
+
+fn no_text() -> Expr {
+    // `nullif('', '')`
+    let empty = || Expr::Value(Value::SingleQuotedString(String::new()).with_empty_span());
+    call("nullif", vec![empty(), empty()])
 }
 
 struct NoSubqueries;
@@ -182,14 +271,17 @@ impl VisitorMut for Escapes {
 }
 
 fn replace(text: Expr, from: &str, to: &str) -> Expr {
-    use datafusion::sql::sqlparser::ast::{Function, FunctionArg, FunctionArgExpr, FunctionArgumentList};
     let quoted = |s: &str| Expr::Value(Value::SingleQuotedString(s.to_owned()).with_empty_span());
-    let args = [text, quoted(from), quoted(to)].map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e)));
+    call("replace", vec![text, quoted(from), quoted(to)])
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect();
     Expr::Function(Function {
-        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new("replace"))]),
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args: args.into(), clauses: Vec::new() }),
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
         filter: None,
         null_treatment: None,
         over: None,

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod h3;
+mod postgres;
 mod regtype;
 mod time_bucket;
 
@@ -15,12 +16,14 @@ use datafusion::{
 };
 use std::sync::Arc;
 
+pub(super) use catalogue::identifier as catalogue_identifier;
+
 /// Drivers read the number to learn what the server can do.
 const VERSION: &str = concat!("PostgreSQL 16.6 (Portico ", env!("CARGO_PKG_VERSION"), ")");
 
 /// The functions that are the same for everybody.
 pub(super) fn register(context: &SessionContext) {
-    for f in h3::all().into_iter().chain(catalogue::all()) {
+    for f in h3::all().into_iter().chain(catalogue::all()).chain(postgres::all()) {
         context.register_udf(f);
     }
     context.register_udf(time_bucket::function());
@@ -31,6 +34,7 @@ pub(super) fn register(context: &SessionContext) {
 /// `current_schema()` and `current_schemas(boolean)` of one session.
 pub(super) fn register_current_schema(context: &SessionContext, schema: &str) {
     context.register_udf(constant("current_schema", schema));
+    context.register_udf(postgres::current_setting(schema));
     let name = schema.to_owned();
     let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
     let kind = DataType::List(Arc::clone(&item));

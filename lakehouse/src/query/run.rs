@@ -107,7 +107,8 @@ impl Engine {
     pub(crate) async fn describe(self: &Arc<Self>, job: Job, statement: Statement) -> Result<LogicalPlan, LakehouseError> {
         let engine = Arc::clone(self);
         self.on_threads(&job.clone(), async move {
-            let session = job.session(&engine)?;
+            let mut session = job.session(&engine)?;
+            session.lend_objects(&statement).await?;
             Ok(plan(&session, statement).await?.plan)
         })
         .await
@@ -123,7 +124,8 @@ impl Engine {
         let engine = Arc::clone(self);
         let inner = job.clone();
         self.stream(&job, async move {
-            let session = inner.session(&engine)?;
+            let mut session = inner.session(&engine)?;
+            session.lend_objects(&statement).await?;
             let (physical, versions) = physical(&session, statement, parameters).await?;
             Ok((session, physical, versions))
         })
@@ -143,7 +145,8 @@ impl Engine {
         };
         let engine = Arc::clone(self);
         self.on_threads(&job.clone(), async move {
-            let session = job.session(&engine)?;
+            let mut session = job.session(&engine)?;
+            session.lend_objects(&statement).await?;
             Ok(physical(&session, statement, parameters).await?.0.schema())
         })
         .await

@@ -2,9 +2,10 @@
 
 use super::{
     catalog::{Catalog, Door},
+    catalogue_sql,
     engine::Engine,
     functions,
-    pg_catalog::PgCatalog,
+    pg_catalog::{Objects, PgCatalog},
     table::LogTable,
 };
 use crate::{LakehouseError, Views};
@@ -13,9 +14,10 @@ use datafusion::{
     common::tree_node::TreeNodeRecursion,
     datasource::source_as_provider,
     error::DataFusionError,
-    execution::{SessionState, SessionStateBuilder, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
+    execution::{FunctionRegistry, SessionState, SessionStateBuilder, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
     logical_expr::LogicalPlan,
     prelude::SessionContext,
+    sql::sqlparser::ast::Statement,
 };
 use schemas::TableRef;
 use std::{collections::BTreeMap, sync::Arc};
@@ -28,6 +30,7 @@ pub(super) struct Session {
     pub(super) door: Door,
     pub(super) views: Arc<Views>,
     pub(super) default_schema: String,
+    pg_catalog: Arc<PgCatalog>,
 }
 
 impl Session {
@@ -45,7 +48,7 @@ impl Session {
             None => door.pg_catalog(&engine.statics)?,
         };
         let catalogs = Arc::new(MemoryCatalogProviderList::new());
-        let catalog = Catalog { door: door.clone(), views: Arc::clone(&views), pg_catalog };
+        let catalog = Catalog { door: door.clone(), views: Arc::clone(&views), pg_catalog: Arc::clone(&pg_catalog) };
         catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
         let env = RuntimeEnvBuilder::from_runtime_env(&engine.env)
             .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
@@ -61,7 +64,20 @@ impl Session {
             SessionStateBuilder::new_from_existing(template).with_config(config).with_catalog_list(catalogs).with_runtime_env(env).build();
         let context = SessionContext::new_with_state(state);
         functions::register_current_schema(&context, &default_schema);
-        Ok(Self { state: context.state(), door: door.clone(), views, default_schema })
+        Ok(Self { state: context.state(), door: door.clone(), views, default_schema, pg_catalog })
+    }
+
+    /// Functions that answer about one object, for a statement that calls one: they need the identifiers of all objects.
+    pub(super) async fn lend_objects(&mut self, statement: &Statement) -> Result<(), LakehouseError> {
+        if !catalogue_sql::asks_about_objects(statement) {
+            return Ok(());
+        }
+        let wrong = |e: DataFusionError| LakehouseError::Internal(format!("objects of the catalogue: {e}"));
+        let objects = Objects::of(&self.pg_catalog, &self.door).await.map_err(wrong)?;
+        for function in objects.functions(&self.default_schema) {
+            self.state.register_udf(Arc::new(function)).map_err(wrong)?;
+        }
+        Ok(())
     }
 
     /// The tables of ours that a plan reads, with the Delta version of each.

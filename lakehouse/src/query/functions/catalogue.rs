@@ -1,9 +1,8 @@
 //! Functions of PostgreSQL that clients call on its catalogue, beyond those of datafusion-pg-catalog.
 
-use arrow_array::{Array, ArrayRef, Int32Array, new_null_array};
+use arrow_array::{Array, new_null_array};
 use arrow_schema::{DataType, Field};
 use datafusion::{
-    common::cast::as_string_array,
     error::{DataFusionError, Result},
     logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
     scalar::ScalarValue,
@@ -33,7 +32,6 @@ pub(super) fn all() -> Vec<ScalarUDF> {
         stable("pg_type_is_visible", vec![Int32], Boolean, |_| Ok(ColumnarValue::Scalar(ScalarValue::from(true)))),
         stable("pg_get_indexdef", vec![Int32, Int32, Boolean], Utf8, |_| Ok(ColumnarValue::Scalar(ScalarValue::Utf8(None)))),
         stable("generate_subscripts", vec![numbers, Int32], Int32, subscripts),
-        stable("to_regclass", vec![Utf8], Int32, regclass),
     ]
 }
 
@@ -49,21 +47,7 @@ fn subscripts(args: &[ColumnarValue]) -> Result<ColumnarValue> {
     }
 }
 
-fn regclass(args: &[ColumnarValue]) -> Result<ColumnarValue> {
-    let names = ColumnarValue::values_to_arrays(args)?;
-    let found: Vec<Option<i32>> = as_string_array(&names[0])?.iter().map(|name| name.map(identifier).transpose()).collect::<Result<_>>()?;
-    let array: ArrayRef = Arc::new(Int32Array::from(found));
-    match args[0] {
-        ColumnarValue::Scalar(_) => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)),
-        ColumnarValue::Array(_) => Ok(ColumnarValue::Array(array)),
-    }
-}
-
-fn identifier(name: &str) -> Result<i32> {
-    let short = name.strip_prefix("pg_catalog.").unwrap_or(name);
-    CATALOGUES
-        .iter()
-        .find(|c| c.0 == short)
-        .map(|c| c.1)
-        .ok_or_else(|| DataFusionError::NotImplemented(format!("the regclass of '{name}' as a parameter; write the name as a literal")))
+/// The identifier of one of PostgreSQL's own catalogues.
+pub(in crate::query) fn identifier(name: &str) -> Option<i32> {
+    CATALOGUES.iter().find(|c| c.0 == name).map(|c| c.1)
 }
