@@ -40,6 +40,7 @@ impl OpsTable {
             Self::Quarantine => "Messages that no row could be made of, with the reason; replayable",
             Self::Ledger => "What became of every message, by source and hour",
             Self::Audit => "Who did what: sign-ins, queries, changes of settings and users",
+            Self::Replayed => "What became of quarantined messages that were put through again",
         }
     }
 
