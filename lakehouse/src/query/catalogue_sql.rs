@@ -122,7 +122,7 @@ impl VisitorMut for Lookups {
                 *expr = null();
             }
             // The engine wants the name of a field as a text: `(keys).x`.
-            Expr::CompoundFieldAccess { access_chain, .. } => {
+            Expr::CompoundFieldAccess { root, access_chain } if !matches!(root.as_ref(), Expr::Identifier(_)) => {
                 for access in access_chain {
                     if let AccessExpr::Dot(name @ Expr::Identifier(_)) = access {
                         *name = Expr::Value(Value::SingleQuotedString(name.to_string().to_lowercase()).with_empty_span());
@@ -135,8 +135,9 @@ impl VisitorMut for Lookups {
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr: inner, data_type: DataType::Custom(kind, _), .. }
                 if kind.to_string().to_lowercase().ends_with("regclass") && is_parameter(inner) =>
             {
-                if let Ok(call) =
-                    Parser::new(&PostgreSqlDialect {}).try_with_sql(&format!("to_regclass({inner})")).and_then(|mut p| p.parse_expr())
+                if let Ok(call) = Parser::new(&PostgreSqlDialect {})
+                    .try_with_sql(&format!("to_regclass(CAST({inner} AS VARCHAR))"))
+                    .and_then(|mut p| p.parse_expr())
                 {
                     *expr = call;
                 }
