@@ -42,7 +42,7 @@ def main():
         print(f"entities in a polygon, of {N}: {len(answer['features'])} inside, {summary(times, 1)} ms over HTTP with all of them written as GeoJSON")
         out = subprocess.run(["node", str(HERE / "map_smooth.mjs")], env=dict(os.environ, PORTICO_URL=f"http://{portico.http}"), check=True, capture_output=True, text=True)
         for name, figures in json.loads(out.stdout).items():
-            print(f"{name} layer: first drawn after {figures['ready_ms']} ms; frames while dragging: p50 {figures['p50_ms']} ms, p95 {figures['p95_ms']} ms, longest {figures['max_ms']} ms")
+            print(f"{name} layer: first drawn after {figures['ready_ms']} ms; main thread {figures['main_thread_ms']} ms a frame; frames while dragging: p50 {figures['p50_ms']} ms, p95 {figures['p95_ms']} ms, longest {figures['max_ms']} ms")
     finally:
         portico.stop()
         portico.remove()
