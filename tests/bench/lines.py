@@ -208,7 +208,7 @@ def main():
     args = p.parse_args()
     folder = tempfile.mkdtemp(prefix="portico-bench-lines-")
     portico = Portico({"PORTICO_HTTP_BODY_BYTES_MAX": str(64 << 20)}).start()
-    count = lambda: portico.sql("SELECT count(*) AS n FROM bologna.weather")[0]["n"]
+    count = lambda: portico.sql("SELECT count(*) AS n FROM bologna.weather")[0][0]
     query = urllib.parse.urlencode({"db": "bench", "u": "gate", "p": PASSWORD})
     peers, processes = [Http("portico (fsync)", portico.http, f"/write?{query}", portico.process.pid, count=count)], []
     for start in (victoria, influx):
