@@ -295,7 +295,9 @@ impl<'a> Lines<'a> {
     fn end(&mut self, start: usize) -> usize {
         let rest = &self.text[start..];
         let first = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-        if self.hard || memchr::memchr(b'"', &rest[..first]).is_none() {
+        // A comment ends with its line, whatever quotes are in it.
+        let comment = rest[..first].trim_ascii_start().starts_with(b"#");
+        if self.hard || comment || memchr::memchr(b'"', &rest[..first]).is_none() {
             return start + first;
         }
         match quoted_end(rest) {
@@ -315,7 +317,8 @@ fn quoted_end(rest: &[u8]) -> Option<usize> {
     loop {
         match rest.get(at) {
             None | Some(b'\n') => return Some(at),
-            Some(b'\\') => at += 2,
+            // No escape reaches over the end of a line.
+            Some(b'\\') if rest.get(at + 1) != Some(&b'\n') => at += 2,
             Some(b' ') => break,
             Some(_) => at += 1,
         }

@@ -122,6 +122,14 @@ async fn one_payload_may_hold_several_lines() {
     assert!(outcome.rejects.iter().any(|r| r.text.starts_with("line 4: ")), "{:?}", outcome.rejects);
 }
 
+#[test]
+fn neither_a_comment_nor_a_backslash_takes_the_next_line_along() {
+    let lines = |text: &'static str| Lines::new(text.as_bytes()).map(|(n, range)| (n, &text[range])).collect::<Vec<_>>();
+    assert_eq!(lines("#\"\\\na v=1"), [(2, "a v=1")]);
+    assert_eq!(lines("# t=\"\na v=1\nb v=\"1\""), [(2, "a v=1"), (3, "b v=\"1\"")]);
+    assert_eq!(lines("\"a\\\nb v=1"), [(1, "\"a\\"), (2, "b v=1")]);
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic_and_no_line_vanishes(text in prop_oneof![
