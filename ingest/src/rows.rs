@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// One column of a contract's field.
 #[derive(Debug)]
 enum Column {
+    /// No row had a value yet: most devices send a part of what their contract has.
+    Empty(FieldType, usize),
     Float(Float64Builder),
     Int(Int64Builder),
     Bool(BooleanBuilder),
@@ -20,17 +22,42 @@ enum Column {
 }
 
 impl Column {
-    fn new(kind: FieldType) -> Self {
+    /// With `n` nulls, and room for `rows`.
+    fn begun(kind: FieldType, n: usize, rows: usize) -> Self {
         match kind {
-            FieldType::Float => Self::Float(Float64Builder::new()),
-            FieldType::Int => Self::Int(Int64Builder::new()),
-            FieldType::Bool => Self::Bool(BooleanBuilder::new()),
-            FieldType::Text => Self::Text(StringBuilder::new()),
+            FieldType::Float => {
+                let mut b = Float64Builder::with_capacity(rows);
+                b.append_nulls(n);
+                Self::Float(b)
+            }
+            FieldType::Int => {
+                let mut b = Int64Builder::with_capacity(rows);
+                b.append_nulls(n);
+                Self::Int(b)
+            }
+            FieldType::Bool => {
+                let mut b = BooleanBuilder::with_capacity(rows);
+                b.append_nulls(n);
+                Self::Bool(b)
+            }
+            FieldType::Text => {
+                let mut b = StringBuilder::with_capacity(rows, 0);
+                (0..n).for_each(|_| b.append_null());
+                Self::Text(b)
+            }
         }
     }
 
-    fn push(&mut self, slot: Slot, block: &Block) {
+    fn push(&mut self, slot: Slot, block: &Block, rows: usize) {
+        if let Self::Empty(kind, n) = self {
+            if matches!(slot, Slot::Null) {
+                *n += 1;
+                return;
+            }
+            *self = Self::begun(*kind, *n, rows);
+        }
         match (self, slot) {
+            (Self::Empty(..), _) => {}
             (Self::Float(b), Slot::Float(v)) => b.append_value(v),
             (Self::Int(b), Slot::Int(v)) => b.append_value(v),
             (Self::Bool(b), Slot::Bool(v)) => b.append_value(v),
@@ -45,6 +72,7 @@ impl Column {
 
     fn finish(&mut self) -> ArrayRef {
         match self {
+            Self::Empty(kind, n) => arrow_array::new_null_array(&kind.arrow(), *n),
             Self::Float(b) => Arc::new(b.finish()),
             Self::Int(b) => Arc::new(b.finish()),
             Self::Bool(b) => Arc::new(b.finish()),
@@ -68,24 +96,33 @@ pub struct TableRows {
     h3: Int64Builder,
     fields: Vec<Column>,
     len: usize,
+    /// Rows there is room for from the start.
+    room: usize,
 }
 
+/// Bytes of a URN and of the words beside it, at a guess.
+const ID_BYTES: usize = 40;
+const WORD_BYTES: usize = 12;
+
 impl TableRows {
+    /// For about `room` rows: a builder that grows copies what it has.
     #[must_use]
-    pub fn new(table: Arc<Table>) -> Self {
+    pub fn new(table: Arc<Table>, room: usize) -> Self {
+        let time = || TimestampMicrosecondBuilder::with_capacity(room).with_timezone("UTC");
         Self {
-            entity: StringBuilder::new(),
-            observed_at: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
-            received_at: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
-            source: StringBuilder::new(),
-            quality: StringBuilder::new(),
-            simulated: BooleanBuilder::new(),
-            lon: Float64Builder::new(),
-            lat: Float64Builder::new(),
-            h3: Int64Builder::new(),
-            fields: table.contract.fields.iter().map(|f| Column::new(f.kind)).collect(),
+            entity: StringBuilder::with_capacity(room, room * ID_BYTES),
+            observed_at: time(),
+            received_at: time(),
+            source: StringBuilder::with_capacity(room, room * WORD_BYTES),
+            quality: StringBuilder::with_capacity(room, room * WORD_BYTES),
+            simulated: BooleanBuilder::with_capacity(room),
+            lon: Float64Builder::with_capacity(room),
+            lat: Float64Builder::with_capacity(room),
+            h3: Int64Builder::with_capacity(room),
+            fields: table.contract.fields.iter().map(|f| Column::Empty(f.kind, 0)).collect(),
             table,
             len: 0,
+            room,
         }
     }
 
@@ -111,7 +148,7 @@ impl TableRows {
             }
         }
         for (column, slot) in self.fields.iter_mut().zip(block.slots_of(i)) {
-            column.push(*slot, block);
+            column.push(*slot, block, self.room);
         }
         self.len += 1;
     }

@@ -11,7 +11,7 @@ mod info;
 mod prepared;
 mod service;
 
-use crate::{Lakehouse, LakehouseError, Limits, SqlAuth};
+use crate::{DoorConfig, Lakehouse, LakehouseError, SqlAuth};
 use arrow_flight::flight_service_server::FlightServiceServer;
 use hyper::{body::Incoming, server::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -46,32 +46,6 @@ const HEADER_BYTES_MAX: u32 = 32 << 10;
 /// A message from a client: a statement, or one row of parameters.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Settings of the listener.
-#[derive(Clone)]
-pub struct FlightConfig {
-    /// When present, nothing is accepted but TLS. It must offer `h2` (ALPN), which clients insist on.
-    pub tls: Option<TlsAcceptor>,
-    pub connections_max: usize,
-    /// Of each statement.
-    pub limits: Limits,
-}
-
-impl Default for FlightConfig {
-    fn default() -> Self {
-        Self { tls: None, connections_max: 100, limits: Limits::default() }
-    }
-}
-
-impl std::fmt::Debug for FlightConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FlightConfig")
-            .field("tls", &self.tls.is_some())
-            .field("connections_max", &self.connections_max)
-            .field("limits", &self.limits)
-            .finish()
-    }
-}
-
 impl Lakehouse {
     /// Serves until `stop`; then every connection is closed.
     ///
@@ -81,7 +55,7 @@ impl Lakehouse {
         &self,
         listener: TcpListener,
         auth: Arc<dyn SqlAuth>,
-        config: FlightConfig,
+        config: DoorConfig,
         stop: CancellationToken,
     ) -> Result<(), LakehouseError> {
         let service = Service::new(self.clone(), auth, config.limits)?;

@@ -4,6 +4,7 @@
 //! ([`writer`]): it takes all frames that wait, writes them, syncs once, publishes them and only then resolves tickets.
 
 pub(crate) mod codec;
+mod gather;
 pub(crate) mod recover;
 pub(crate) mod segment;
 pub(crate) mod writer;

@@ -12,7 +12,7 @@ mod service;
 mod settings;
 mod startup;
 
-use crate::{Lakehouse, LakehouseError, Limits, SqlAuth};
+use crate::{DoorConfig, Lakehouse, LakehouseError, SqlAuth};
 use pgwire::{
     api::{
         ConnectionManager, PgWireServerHandlers,
@@ -26,37 +26,10 @@ use service::Service;
 use startup::Startup;
 use std::sync::Arc;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// Connections beyond the limit that are told so at once; the rest are dropped without a word.
 const REFUSED_AT_ONCE: usize = 16;
-
-/// Settings of the listener.
-#[derive(Clone)]
-pub struct PostgresConfig {
-    /// When present, passwords are only accepted over TLS.
-    pub tls: Option<TlsAcceptor>,
-    pub connections_max: usize,
-    /// Of each statement; `SET statement_timeout` can only shorten the time.
-    pub limits: Limits,
-}
-
-impl Default for PostgresConfig {
-    fn default() -> Self {
-        Self { tls: None, connections_max: 100, limits: Limits::default() }
-    }
-}
-
-impl std::fmt::Debug for PostgresConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresConfig")
-            .field("tls", &self.tls.is_some())
-            .field("connections_max", &self.connections_max)
-            .field("limits", &self.limits)
-            .finish()
-    }
-}
 
 impl Lakehouse {
     /// Serves until `stop`; then every connection is closed.
@@ -67,7 +40,7 @@ impl Lakehouse {
         &self,
         listener: TcpListener,
         auth: Arc<dyn SqlAuth>,
-        config: PostgresConfig,
+        config: DoorConfig,
         stop: CancellationToken,
     ) -> Result<(), LakehouseError> {
         let permits = Arc::new(Semaphore::new(config.connections_max));

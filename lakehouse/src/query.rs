@@ -3,10 +3,13 @@
 //! A statement takes one pin of all tables, sees only the tenants of its caller (API-1), reads hot rows and files
 //! through [`table`], and streams its result over a bounded channel. DataFusion stays inside this module.
 
+mod asof;
 mod catalog;
 mod catalogue_sql;
 mod engine;
+mod extension;
 mod functions;
+mod gap_fill;
 mod history;
 mod latest;
 mod parse;

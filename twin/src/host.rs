@@ -44,17 +44,26 @@ impl TwinHost {
     /// folded already and is ignored. Tables of `ops` and tables without a contract have no entities.
     pub fn apply(&mut self, position: LogPosition, frame: &Frame) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.apply_frame(position, frame, Some(&mut changes));
+        changes
+    }
+
+    /// The same where nobody wants to know what changed.
+    pub fn apply_quietly(&mut self, position: LogPosition, frame: &Frame) {
+        self.apply_frame(position, frame, None);
+    }
+
+    fn apply_frame(&mut self, position: LogPosition, frame: &Frame, mut changes: Option<&mut Vec<Change>>) {
         if position <= self.position {
-            return changes;
+            return;
         }
         for part in &frame.parts {
-            if let Err(e) = self.fold(&part.table, &part.rows, Some(position), Some(&mut changes)) {
+            if let Err(e) = self.fold(&part.table, &part.rows, Some(position), changes.as_deref_mut()) {
                 self.refused += part.rows.num_rows() as u64;
                 schemas::check!(schemas::invariant::Id::Tw1, false, "frame {position}: {e}");
             }
         }
         self.position = position;
-        changes
     }
 
     /// Folds rows read back from a table (stored schema: each row says its position). Any order, any number of times.

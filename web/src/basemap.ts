@@ -11,6 +11,8 @@ function setting(name: string): string {
 
 const of = (kind: string): ["==", ["get", string], string] => ["==", ["get", "kind"], kind];
 
+const CAPITAL: ["==", ["get", string], number] = ["==", ["get", "istat"], 37006];
+
 /** `data` is the boundaries' GeoJSON or its address. No `glyphs`: labels are drawn with the page's own font. */
 export function baseStyle(): StyleSpecification {
   const tiles = setting("portico-tiles");
@@ -29,10 +31,9 @@ function land(hasRaster: boolean): LayerSpecification[] {
   return [
     background,
     { id: "province-fill", type: "fill", source: "base", filter: of("province"), paint: { "fill-color": "#e6ecef" } },
-    {
-      id: "municipality-fill", type: "fill", source: "base", filter: of("municipality"),
-      paint: { "fill-color": ["case", ["==", ["get", "istat"], 37006], "#fcfdfd", "#f1f5f6"] },
-    },
+    // Two layers of one colour each: maplibre draws them without blending, from the front.
+    { id: "municipality-fill", type: "fill", source: "base", filter: ["all", of("municipality"), ["!", CAPITAL]], paint: { "fill-color": "#f1f5f6" } },
+    { id: "capital-fill", type: "fill", source: "base", filter: ["all", of("municipality"), CAPITAL], paint: { "fill-color": "#fcfdfd" } },
   ];
 }
 
@@ -67,7 +68,7 @@ function outlines(hasRaster: boolean): LayerSpecification[] {
       paint: { "line-color": "#c3d0d8", "line-width": ["interpolate", ["linear"], ["zoom"], 8, 0.5, 13, 1.2], "line-opacity": opacity },
     },
     {
-      id: "capital-line", type: "line", source: "base", filter: ["all", of("municipality"), ["==", ["get", "istat"], 37006]], layout: { "line-join": "round" },
+      id: "capital-line", type: "line", source: "base", filter: ["all", of("municipality"), CAPITAL], layout: { "line-join": "round" },
       paint: { "line-color": "#8aa0b0", "line-width": ["interpolate", ["linear"], ["zoom"], 8, 1, 13, 2], "line-opacity": opacity },
     },
   ];

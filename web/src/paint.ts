@@ -46,11 +46,7 @@ export function twinLayers(): LayerSpecification[] {
   return [
     {
       id: "cells", type: "fill", source: SOURCE, "source-layer": CELLS, maxzoom: POINTS_ZOOM,
-      paint: { "fill-color": NO_VALUE, "fill-opacity": 0.93, "fill-outline-color": "rgba(255,255,255,0.9)" },
-    },
-    {
-      id: "cells-line", type: "line", source: SOURCE, "source-layer": CELLS, maxzoom: POINTS_ZOOM,
-      paint: { "line-color": "#ffffff", "line-width": ["interpolate", ["linear"], ["zoom"], 9, 0.6, 13, 1.6] },
+      paint: { "fill-color": NO_VALUE, "fill-opacity": 0.93 },
     },
     { id: "pulse", type: "circle", source: "pulse", minzoom: POINTS_ZOOM, paint: { "circle-color": "#0066cc", "circle-opacity": 0, "circle-radius": 4 } },
     {

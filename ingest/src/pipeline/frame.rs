@@ -22,6 +22,8 @@ type LedgerKey = (Tenant, SourceId, Option<ProductId>, Timestamp);
 #[derive(Debug)]
 pub(super) struct FrameBuilder {
     rows: BTreeMap<usize, TableRows>,
+    /// Rows that each table may get.
+    room: BTreeMap<usize, usize>,
     quarantine: QuarantineRows,
     replayed: ReplayedRows,
     ledger: HashMap<LedgerKey, Counts, foldhash::fast::RandomState>,
@@ -50,9 +52,15 @@ impl GroupCounts<'_> {
 }
 
 impl FrameBuilder {
-    pub(super) fn new(payload_bytes_max: usize) -> Self {
+    /// For these jobs.
+    pub(super) fn new(jobs: &[Job], payload_bytes_max: usize) -> Self {
+        let mut room: BTreeMap<usize, usize> = BTreeMap::new();
+        for block in jobs.iter().flat_map(|job| &job.decoded.blocks) {
+            *room.entry(block.table.id).or_default() += block.rows.len();
+        }
         Self {
             rows: BTreeMap::new(),
+            room,
             quarantine: QuarantineRows::new(payload_bytes_max),
             replayed: ReplayedRows::new(),
             ledger: HashMap::default(),
@@ -88,7 +96,8 @@ impl FrameBuilder {
         let group = counts.group;
         let product = &block.table.name.product;
         let mut line = Counts { received: block.rows.len() as u64, ..Counts::default() };
-        let rows = self.rows.entry(block.table.id).or_insert_with(|| TableRows::new(Arc::clone(&block.table)));
+        let room = *self.room.get(&block.table.id).unwrap_or(&0);
+        let rows = self.rows.entry(block.table.id).or_insert_with(|| TableRows::new(Arc::clone(&block.table), room));
         let mut conflicts = Vec::new();
         for (i, row) in block.rows.iter().enumerate() {
             let verdict = settle(block, i);

@@ -198,7 +198,7 @@ impl Worker {
 
     /// Step 3 of the dedup, and the frame.
     fn build(&mut self, batch: &[Job], verdicts: &[Option<Verdict>]) -> Result<Built, IngestError> {
-        let mut builder = FrameBuilder::new(self.quarantine_payload_bytes_max);
+        let mut builder = FrameBuilder::new(batch, self.quarantine_payload_bytes_max);
         let mut verdicts = verdicts.iter();
         let dedup = &mut self.dedup;
         let mut outcomes = Vec::with_capacity(batch.len());

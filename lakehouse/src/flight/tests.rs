@@ -1,7 +1,10 @@
 //! Arrow's own client of the protocol against the door. Real drivers are run by the workspace's integration tests.
 
 use super::*;
-use crate::testing::{self, Users};
+use crate::{
+    Limits,
+    testing::{self, Users},
+};
 use arrow_array::{
     ArrayRef, Float64Array, RecordBatch, StringArray,
     cast::AsArray,
@@ -27,7 +30,7 @@ struct Server {
     _dir: tempfile::TempDir,
 }
 
-async fn server(config: FlightConfig) -> Server {
+async fn server(config: DoorConfig) -> Server {
     let dir = tempfile::tempdir().unwrap();
     let contracts = testing::contracts(&["value"]);
     let lake = Lakehouse::open(testing::config(dir.path()), contracts, Arc::new(ManualClock::at(testing::NOW))).await.unwrap();
@@ -75,7 +78,7 @@ fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_stream_and_errors_keep_their_text() {
-    let server = server(FlightConfig::default()).await;
+    let server = server(DoorConfig::default()).await;
     let mut client = server.client("root").await;
     server.add(&[(1, 0, 10), (2, 0, 20)]).await;
     let all = ask(&mut client, "SELECT entity_id, observed_at, value, h3 FROM level ORDER BY value").await.unwrap();
@@ -100,7 +103,7 @@ async fn statements_stream_and_errors_keep_their_text() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prepared_statements_take_values() {
-    let server = server(FlightConfig::default()).await;
+    let server = server(DoorConfig::default()).await;
     server.add(&[(1, 0, 10), (2, 0, 20), (3, 0, 30)]).await;
     let mut client = server.client("root").await;
     for sql in
@@ -129,7 +132,7 @@ async fn prepared_statements_take_values() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_catalogue_is_the_callers_own() {
-    let server = server(FlightConfig::default()).await;
+    let server = server(DoorConfig::default()).await;
     server.add(&[(1, 0, 10)]).await;
     let (mut root, mut imola) = (server.client("root").await, server.client("imola").await);
     let everything = CommandGetTables { include_schema: true, table_types: vec!["TABLE".into()], ..CommandGetTables::default() };
@@ -155,7 +158,7 @@ async fn the_catalogue_is_the_callers_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_anonymous() {
-    let server = server(FlightConfig::default()).await;
+    let server = server(DoorConfig::default()).await;
     let mut client = server.stranger().await;
     assert!(ask(&mut client, "SELECT 1").await.unwrap_err().contains("sign in"));
     assert!(client.get_tables(CommandGetTables::default()).await.is_err());
@@ -172,7 +175,7 @@ async fn nobody_is_anonymous() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_or_gone_client_holds_nothing() {
     let limits = Limits { rows_max: usize::MAX, ..Limits::default() };
-    let server = server(FlightConfig { limits, connections_max: 1, ..FlightConfig::default() }).await;
+    let server = server(DoorConfig { limits, connections_max: 1, ..DoorConfig::default() }).await;
     let mut client = server.client("root").await;
     let all = server.lake.engine.permits.available_permits();
     let info = client.execute("SELECT x FROM generate_series(1, 1000000000000) a(x)".into(), None).await.unwrap();

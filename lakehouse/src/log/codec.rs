@@ -10,10 +10,10 @@ use arrow_array::{
     types::TimestampMicrosecondType,
 };
 use arrow_buffer::Buffer;
-use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
+use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, StreamEncoder};
 use arrow_schema::{Schema, SchemaRef};
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use schemas::{Contracts, Frame, LedgerDelta, LogPosition, TableRef, Timestamp, ops::OpsTable, row};
 use std::{hash::BuildHasher, sync::Arc};
 
@@ -49,11 +49,21 @@ impl Pending {
 
 /// A frame ready for the writer.
 pub(crate) struct Encoded {
-    pub(crate) payload: Vec<u8>,
+    /// One after the other they are the record's payload. Columns are the rows' own memory, not copies.
+    pub(crate) payload: Vec<Buffer>,
+    pub(crate) payload_len: usize,
     pub(crate) checksum: crc32fast::Hasher,
     pub(crate) schemas: Vec<(u64, Arc<[u8]>)>,
     pub(crate) parts: Vec<Pending>,
     pub(crate) frame: Arc<Frame>,
+}
+
+impl Encoded {
+    fn push(&mut self, piece: Buffer) {
+        self.payload_len += piece.len();
+        self.checksum.update(&piece);
+        self.payload.push(piece);
+    }
 }
 
 /// Encodes frames against the contracts, and remembers encoded schemas.
@@ -63,11 +73,45 @@ pub(crate) struct Encoder {
     known: RwLock<HashMap<TableRef, Known>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Known {
     pending: SchemaRef,
     fingerprint: u64,
     message: Arc<[u8]>,
+    /// Has written its schema, so that what it writes are the messages of batches.
+    encoder: Arc<Mutex<StreamEncoder>>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
+impl Known {
+    fn of(pending: SchemaRef) -> Result<Self, LakehouseError> {
+        let message = schema_message(&pending)?;
+        let mut encoder = StreamEncoder::try_new_with_options(&pending, ipc_options()?)?;
+        encoder.encode(&RecordBatch::new_empty(Arc::clone(&pending)))?;
+        Ok(Self { pending, fingerprint: fingerprint(&message), message: message.into(), encoder: Arc::new(Mutex::new(encoder)) })
+    }
+}
+
+/// Length of the header, and header and body, of an encapsulated message (Arrow columnar format, "Encapsulated message format"):
+/// what stands before them is a marker of 4 bytes and the length.
+fn unprefixed(mut message: Vec<Buffer>) -> Result<(usize, Vec<Buffer>), LakehouseError> {
+    let mut prefix = Vec::with_capacity(8);
+    for piece in &mut message {
+        let n = piece.len().min(8 - prefix.len());
+        prefix.extend_from_slice(&piece[..n]);
+        *piece = piece.slice(n);
+    }
+    let len: [u8; 4] = prefix
+        .get(4..8)
+        .and_then(|l| l.try_into().ok())
+        .ok_or_else(|| LakehouseError::Internal("an encoded batch does not begin with its length".into()))?;
+    message.retain(|piece| !piece.is_empty());
+    Ok((u32::from_le_bytes(len) as usize, message))
 }
 
 impl Encoder {
@@ -81,57 +125,54 @@ impl Encoder {
         let count = frame.parts.len() + usize::from(ledger.is_some());
         let count = u16::try_from(count).map_err(|_| LakehouseError::Frame("more than 65535 parts; send several frames".into()))?;
         let mut out = Encoded {
-            payload: count.to_le_bytes().to_vec(),
+            payload: Vec::new(),
+            payload_len: 0,
             checksum: crc32fast::Hasher::new(),
             schemas: Vec::new(),
             parts: Vec::with_capacity(usize::from(count)),
             frame: Arc::new(Frame::default()),
         };
-        let mut context = IpcWriteContext::default();
+        out.push(Buffer::from(&count.to_le_bytes()[..]));
         for part in &frame.parts {
-            self.encode_part(&part.table, &part.rows, &mut context, &mut out)?;
+            self.encode_part(&part.table, &part.rows, &mut out)?;
         }
         if let Some(rows) = ledger {
-            self.encode_part(&OpsTable::Ledger.table(), &rows, &mut context, &mut out)?;
+            self.encode_part(&OpsTable::Ledger.table(), &rows, &mut out)?;
         }
-        if out.payload.len() > FRAME_BYTES_MAX {
+        if out.payload_len > FRAME_BYTES_MAX {
             return Err(LakehouseError::Frame(format!(
                 "{} bytes are more than the limit of {FRAME_BYTES_MAX}; send several frames",
-                out.payload.len()
+                out.payload_len
             )));
         }
-        out.checksum.update(&out.payload);
         out.frame = Arc::new(frame);
         Ok(out)
     }
 
-    fn encode_part(
-        &self,
-        table: &TableRef,
-        rows: &RecordBatch,
-        context: &mut IpcWriteContext,
-        out: &mut Encoded,
-    ) -> Result<(), LakehouseError> {
+    fn encode_part(&self, table: &TableRef, rows: &RecordBatch, out: &mut Encoded) -> Result<(), LakehouseError> {
         let known = self.known(table)?;
         if rows.schema_ref() != &known.pending {
             return Err(LakehouseError::Frame(format!(
                 "rows for {table} do not have the columns of its contract; build them with row::pending_schema"
             )));
         }
-        let (_, data) = IpcDataGenerator {}.encode(rows, &mut DictionaryTracker::new(false), &ipc_options()?, context)?;
-        let start = out.payload.len();
+        let message = known.encoder.lock().encode(rows)?;
+        let (header_len, pieces) = unprefixed(message)?;
+        let body_len = pieces.iter().map(Buffer::len).sum::<usize>() - header_len;
+        let start = out.payload_len;
         let name = table.to_string();
-        out.payload.extend_from_slice(&(name.len() as u16).to_le_bytes());
-        out.payload.extend_from_slice(name.as_bytes());
-        out.payload.extend_from_slice(&known.fingerprint.to_le_bytes());
-        out.payload.extend_from_slice(&(data.ipc_message.len() as u32).to_le_bytes());
-        out.payload.extend_from_slice(&(data.arrow_data.len() as u32).to_le_bytes());
-        out.payload.extend_from_slice(&data.ipc_message);
-        out.payload.extend_from_slice(&data.arrow_data);
+        let mut head = Vec::with_capacity(18 + name.len());
+        head.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        head.extend_from_slice(name.as_bytes());
+        head.extend_from_slice(&known.fingerprint.to_le_bytes());
+        head.extend_from_slice(&(header_len as u32).to_le_bytes());
+        head.extend_from_slice(&(body_len as u32).to_le_bytes());
+        out.push(head.into());
+        pieces.into_iter().for_each(|piece| out.push(piece));
         if !out.schemas.iter().any(|(f, _)| *f == known.fingerprint) {
             out.schemas.push((known.fingerprint, known.message));
         }
-        out.parts.push(Pending::new(table.clone(), rows.clone(), out.payload.len() - start)?);
+        out.parts.push(Pending::new(table.clone(), rows.clone(), out.payload_len - start)?);
         Ok(())
     }
 
@@ -143,8 +184,7 @@ impl Encoder {
             .contracts
             .pending_schema(table)
             .ok_or_else(|| LakehouseError::Frame(format!("no contract for table {table}; add one to the contracts directory")))?;
-        let message = schema_message(&pending)?;
-        let known = Known { pending, fingerprint: fingerprint(&message), message: message.into() };
+        let known = Known::of(pending)?;
         self.known.write().insert(table.clone(), known.clone());
         Ok(known)
     }

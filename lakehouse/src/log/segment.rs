@@ -37,16 +37,15 @@ pub(crate) fn file_header(after_gap: bool) -> [u8; FILE_HEADER] {
     out
 }
 
-/// Appends a record. `payload_sum` is the running checksum of the payload alone, made by the appender.
-pub(crate) fn push_record(
-    out: &mut Vec<u8>,
+/// What stands before a payload. `payload_sum` is the running checksum of the payload alone, made by the appender.
+pub(crate) fn record_head(
     kind: RecordKind,
     (position, group): (u64, u64),
-    payload: &[u8],
+    payload_len: usize,
     payload_sum: &crc32fast::Hasher,
-) {
+) -> [u8; RECORD_HEADER] {
     let mut head = [0; RECORD_HEADER];
-    head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    head[..4].copy_from_slice(&(payload_len as u32).to_le_bytes());
     head[8..16].copy_from_slice(&position.to_le_bytes());
     head[16..24].copy_from_slice(&group.to_le_bytes());
     head[24] = kind as u8;
@@ -54,8 +53,7 @@ pub(crate) fn push_record(
     sum.update(&head[8..]);
     sum.combine(payload_sum);
     head[4..8].copy_from_slice(&sum.finalize().to_le_bytes());
-    out.extend_from_slice(&head);
-    out.extend_from_slice(payload);
+    head
 }
 
 /// The record at the start of `bytes`, when all of it is there and its checksum holds.

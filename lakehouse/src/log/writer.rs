@@ -3,6 +3,7 @@
 use super::{
     LogFault, LogStep, Ticket,
     codec::Encoded,
+    gather::Gather,
     recover::{Recovered, sync_dir},
     segment::{self, FILE_HEADER, RecordKind},
 };
@@ -12,7 +13,7 @@ use schemas::{Frame, LogPosition};
 use std::{
     collections::HashSet,
     fs::{File, OpenOptions},
-    io::{Seek, SeekFrom, Write},
+    io::{Seek, SeekFrom, Write as _},
     path::PathBuf,
     sync::{
         Arc,
@@ -120,7 +121,7 @@ impl Log {
     /// Queues a frame; waits only for room.
     pub(crate) async fn append(&self, encoded: Encoded) -> Result<Ticket, LakehouseError> {
         let jobs = self.jobs.lock().clone().ok_or(LakehouseError::Closed)?;
-        let permits = u32::try_from(encoded.payload.len() / PERMIT_BYTES + 1).unwrap_or(u32::MAX).min(self.room_max);
+        let permits = u32::try_from(encoded.payload_len / PERMIT_BYTES + 1).unwrap_or(u32::MAX).min(self.room_max);
         let permit = Arc::clone(&self.room).acquire_many_owned(permits).await.map_err(|_| LakehouseError::Closed)?;
         let (reply, ticket) = oneshot::channel();
         jobs.send(Job { encoded, reply, _permit: permit }).await.map_err(|_| LakehouseError::Closed)?;
@@ -205,11 +206,11 @@ impl Segment {
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8], fault: Option<&LogFault>, counters: &LogCounters) -> std::io::Result<()> {
+    fn write(&mut self, bytes: &Gather<'_>, fault: Option<&LogFault>, counters: &LogCounters) -> std::io::Result<()> {
         self.repair()?;
         self.dirty = true;
         let allowed = fault.map_or(Ok(bytes.len()), |f| (f.0)(LogStep::Write, bytes.len()))?;
-        self.file.write_all(&bytes[..allowed.min(bytes.len())])?;
+        bytes.write(&mut self.file, allowed.min(bytes.len()))?;
         if allowed < bytes.len() {
             return Err(std::io::ErrorKind::StorageFull.into());
         }
@@ -243,11 +244,11 @@ impl Writer {
     fn run(&mut self) {
         while let Some(first) = self.queue.blocking_recv() {
             let mut group = vec![first];
-            let mut bytes = group[0].encoded.payload.len();
+            let mut bytes = group[0].encoded.payload_len;
             while bytes < GROUP_BYTES_MAX
                 && let Ok(job) = self.queue.try_recv()
             {
-                bytes += job.encoded.payload.len();
+                bytes += job.encoded.payload_len;
                 group.push(job);
             }
             match self.write(&group) {
@@ -263,27 +264,31 @@ impl Writer {
             self.segment.repair().map_err(LakehouseError::io("repairing the log"))?;
             self.segment = Segment::create(&self.shared, self.next, false)?;
         }
-        self.buffer.clear();
+        let mut out = Gather::new(std::mem::take(&mut self.buffer));
         let mut new_schemas = Vec::new();
         for (position, job) in (self.next..).zip(group) {
             let place = (position, self.next);
             for (fingerprint, message) in &job.encoded.schemas {
                 if !self.segment.schemas.contains(fingerprint) && !new_schemas.contains(fingerprint) {
                     new_schemas.push(*fingerprint);
-                    let payload = [&fingerprint.to_le_bytes()[..], message].concat();
+                    let fingerprint = fingerprint.to_le_bytes();
                     let mut sum = crc32fast::Hasher::new();
-                    sum.update(&payload);
-                    segment::push_record(&mut self.buffer, RecordKind::Schema, place, &payload, &sum);
+                    sum.update(&fingerprint);
+                    sum.update(message);
+                    out.copy(&segment::record_head(RecordKind::Schema, place, fingerprint.len() + message.len(), &sum));
+                    out.copy(&fingerprint);
+                    out.push(message);
                 }
             }
-            segment::push_record(&mut self.buffer, RecordKind::Frame, place, &job.encoded.payload, &job.encoded.checksum);
+            out.copy(&segment::record_head(RecordKind::Frame, place, job.encoded.payload_len, &job.encoded.checksum));
+            job.encoded.payload.iter().for_each(|piece| out.push(piece));
         }
-        self.segment
-            .write(&self.buffer, self.fault.as_ref(), &self.shared.counters)
-            .map_err(LakehouseError::io(format!("writing log segment {}", self.segment.path.display())))?;
+        let (written, len) = (self.segment.write(&out, self.fault.as_ref(), &self.shared.counters), out.len());
+        self.buffer = out.into_buffer();
+        written.map_err(LakehouseError::io(format!("writing log segment {}", self.segment.path.display())))?;
         self.segment.schemas.extend(new_schemas);
         self.shared.counters.frames.fetch_add(group.len() as u64, Ordering::Relaxed);
-        self.shared.counters.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
+        self.shared.counters.bytes.fetch_add(len as u64, Ordering::Relaxed);
         Ok(())
     }
 

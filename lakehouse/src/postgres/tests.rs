@@ -1,7 +1,10 @@
 //! A client of the wire that knows only what a test needs. Real clients are run by the workspace's integration tests.
 
 use super::*;
-use crate::testing::{self, Users};
+use crate::{
+    Limits,
+    testing::{self, Users},
+};
 use schemas::ManualClock;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{
@@ -17,7 +20,7 @@ struct Server {
     _dir: tempfile::TempDir,
 }
 
-async fn server(config: PostgresConfig) -> Server {
+async fn server(config: DoorConfig) -> Server {
     let dir = tempfile::tempdir().unwrap();
     let contracts = testing::contracts(&["value"]);
     let lake = Lakehouse::open(testing::config(dir.path()), contracts, Arc::new(ManualClock::at(testing::NOW))).await.unwrap();
@@ -138,7 +141,7 @@ fn cells(answer: &Answer) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_connection_sees_fresh_rows() {
-    let server = server(PostgresConfig::default()).await;
+    let server = server(DoorConfig::default()).await;
     let (mut client, hello) = Client::connect(&server, "root", "right").await;
     assert_eq!(hello.state, b'I', "{hello:?}");
     server.add(&[(1, 0, 10)]).await;
@@ -154,7 +157,7 @@ async fn a_long_connection_sees_fresh_rows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parameters_and_transactions_work() {
-    let server = server(PostgresConfig::default()).await;
+    let server = server(DoorConfig::default()).await;
     server.add(&[(1, 0, 10), (2, 0, 20), (3, 0, 30)]).await;
     let (mut client, _) = Client::connect(&server, "root", "right").await;
     let found = client
@@ -173,7 +176,7 @@ async fn parameters_and_transactions_work() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_have_a_state_a_place_and_a_hint() {
-    let server = server(PostgresConfig::default()).await;
+    let server = server(DoorConfig::default()).await;
     server.add(&[(1, 0, 10)]).await;
     let (mut client, _) = Client::connect(&server, "root", "right").await;
     for (sql, code, place) in [
@@ -195,7 +198,7 @@ async fn errors_have_a_state_a_place_and_a_hint() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_connect_does_not() {
-    let server = server(PostgresConfig { connections_max: 1, ..PostgresConfig::default() }).await;
+    let server = server(DoorConfig { connections_max: 1, ..DoorConfig::default() }).await;
     let (_, wrong) = Client::connect(&server, "root", "wrong").await;
     assert_eq!(wrong.error[&'C'], "28P01");
     server.add(&[(1, 0, 10)]).await;
@@ -215,7 +218,7 @@ async fn who_may_not_connect_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_can_be_cancelled_and_timed_out() {
     let limits = Limits { rows_max: usize::MAX, ..Limits::default() };
-    let server = server(PostgresConfig { limits, ..PostgresConfig::default() }).await;
+    let server = server(DoorConfig { limits, ..DoorConfig::default() }).await;
     let (mut client, hello) = Client::connect(&server, "root", "right").await;
     let heavy = "SELECT count(*) FROM generate_series(1, 1000000000000) a(x) WHERE x % 7 = 9";
     client.ask("SET statement_timeout = '300ms'").await;
@@ -241,7 +244,7 @@ async fn a_statement_can_be_cancelled_and_timed_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cursors_give_rows_in_pieces() {
-    let server = server(PostgresConfig::default()).await;
+    let server = server(DoorConfig::default()).await;
     server.add(&[(1, 0, 10), (2, 0, 20), (3, 0, 30)]).await;
     let (mut client, _) = Client::connect(&server, "root", "right").await;
     let declare = "DECLARE some CURSOR FOR SELECT value FROM level ORDER BY value";

@@ -1,6 +1,6 @@
 //! The engine: threads of its own for plans, the functions that SQL knows, and the caches that statements share.
 
-use super::{functions, session::CATALOG};
+use super::{asof::AsOfRule, extension::Planner, functions, gap_fill::GapFillRule, session::CATALOG};
 use crate::LakehouseError;
 use datafusion::{
     common::config::ConfigNonZeroUsize,
@@ -106,7 +106,14 @@ fn template(threads: usize, env: &Arc<RuntimeEnv>) -> Result<SessionState, DataF
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.bloom_filter_on_read = true;
     options.execution.time_zone = Some("UTC".to_owned());
-    let state = SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(env)).with_default_features().build();
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(env))
+        .with_default_features()
+        .with_analyzer_rule(Arc::new(GapFillRule))
+        .with_optimizer_rule(Arc::new(AsOfRule))
+        .with_query_planner(Arc::new(Planner))
+        .build();
     let context = SessionContext::new_with_state(state);
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|e| *e)?;
     functions::register(&context);

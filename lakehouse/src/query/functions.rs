@@ -1,11 +1,13 @@
 //! Functions that SQL has here beyond DataFusion's: H3 cells, buckets of local time, and what PostgreSQL clients ask for.
 
 mod catalogue;
+mod counter;
 mod h3;
 mod postgres;
 mod regtype;
-mod time_bucket;
+pub(super) mod time_bucket;
 
+use super::{asof, gap_fill};
 use arrow_array::{ArrayRef, ListArray, StringArray};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field};
@@ -26,6 +28,13 @@ pub(super) fn register(context: &SessionContext) {
     for f in h3::all().into_iter().chain(catalogue::all()).chain(postgres::all()) {
         context.register_udf(f);
     }
+    for f in counter::all() {
+        context.register_udwf(f);
+    }
+    for f in gap_fill::functions() {
+        context.register_udf(f);
+    }
+    context.register_udf(asof::function());
     context.register_udf(time_bucket::function());
     context.register_udf(regtype::function());
     context.register_udf(constant("version", VERSION));

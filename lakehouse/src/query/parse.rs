@@ -1,6 +1,6 @@
 //! From text to statements: PostgreSQL's dialect, limits of size and depth, `AS OF`, and the list of what may run.
 
-use super::catalogue_sql;
+use super::{asof, catalogue_sql};
 use crate::LakehouseError;
 use datafusion::sql::sqlparser::{
     ast::{Ident, ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, VisitMut, VisitorMut},
@@ -80,6 +80,7 @@ fn statements(sql: &str, numbered: bool) -> Result<Vec<Parsed>, LakehouseError> 
         .into_iter()
         .map(|mut statement| {
             let _ = VisitMut::visit(&mut statement, &mut AliasDated);
+            asof::rewrite(&mut statement);
             Parsed::Plan(Box::new(catalogue_sql::rewrite(statement)))
         })
         .collect())

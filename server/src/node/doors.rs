@@ -41,7 +41,7 @@ pub(super) fn postgres(
     tasks: &TaskTracker,
 ) {
     let (lakehouse, users, stop) = (parts.lakehouse.clone(), parts.users.clone(), stop.clone());
-    let settings = lakehouse::PostgresConfig {
+    let settings = lakehouse::DoorConfig {
         tls: tls.map(TlsAcceptor::from),
         connections_max: usize::try_from(config.postgres.connections_max).unwrap_or(usize::MAX),
         limits: streaming_limits(parts, config),
@@ -66,7 +66,7 @@ pub(super) fn flight(parts: &Arc<Parts>, config: &Config, listener: TcpListener,
         own.alpn_protocols = vec![b"h2".to_vec()];
         TlsAcceptor::from(Arc::new(own))
     };
-    let settings = lakehouse::FlightConfig {
+    let settings = lakehouse::DoorConfig {
         tls: tls.map(over_http2),
         connections_max: usize::try_from(config.flight.connections_max).unwrap_or(usize::MAX),
         limits: streaming_limits(parts, config),

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use api::city::ChangeBatch;
 use futures::StreamExt as _;
 use lakehouse::Lakehouse;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use schemas::{Contracts, Frame, LogPosition, TableRef, Timestamp, ops};
 use std::{
     collections::HashMap,
@@ -24,7 +24,8 @@ const REFOLD_ROUNDS: usize = 20;
 #[derive(Debug)]
 pub struct TwinFeed {
     host: Mutex<TwinHost>,
-    now: RwLock<Twin>,
+    /// The newest snapshot that somebody asked for.
+    now: Mutex<Twin>,
     changes: broadcast::Sender<Arc<ChangeBatch>>,
     file: PathBuf,
     pub(super) latest: Mutex<HashMap<TableRef, super::latest::Cached>>,
@@ -38,26 +39,36 @@ impl TwinFeed {
         let from = host.position();
         let position = catch_up(lakehouse, &mut host).await?;
         tracing::info!(from, position, entities = host.snapshot().len(), "twin is current");
-        let now = RwLock::new(host.snapshot());
+        let now = Mutex::new(host.snapshot());
         Ok(Arc::new(Self { host: Mutex::new(host), now, changes: broadcast::channel(CHANGES_KEPT).0, file, latest: Mutex::default() }))
     }
 
-    /// Folds frames in log order, then shares one snapshot of the result: a snapshot makes the next writes copy what they touch.
+    /// Folds frames in log order. Whoever wants to look waits for one frame at most.
     pub fn apply(&self, frames: &[(LogPosition, Arc<Frame>)]) {
-        let mut host = self.host.lock();
-        let batches: Vec<_> =
-            frames.iter().map(|(position, frame)| ChangeBatch { position: *position, changes: host.apply(*position, frame) }).collect();
-        *self.now.write() = host.snapshot();
-        drop(host);
-        for batch in batches.into_iter().filter(|b| !b.changes.is_empty()) {
-            // No receiver is no error: nobody looks at the map.
-            self.changes.send(Arc::new(batch)).ok();
+        for (position, frame) in frames {
+            let mut host = self.host.lock();
+            if self.changes.receiver_count() == 0 {
+                host.apply_quietly(*position, frame);
+                continue;
+            }
+            let changes = host.apply(*position, frame);
+            drop(host);
+            if !changes.is_empty() {
+                // The last receiver may just have left.
+                self.changes.send(Arc::new(ChangeBatch { position: *position, changes })).ok();
+            }
         }
     }
 
+    /// The city now. Taken when somebody asks and not with every frame: the writes after it copy what they touch.
     #[must_use]
     pub fn snapshot(&self) -> Twin {
-        self.now.read().clone()
+        let host = self.host.lock();
+        let mut now = self.now.lock();
+        if now.position() != host.position() {
+            *now = host.snapshot();
+        }
+        now.clone()
     }
 
     #[must_use]
@@ -88,7 +99,7 @@ impl TwinFeed {
             let mut host = self.host.lock();
             if fresh.position() >= host.position() {
                 *host = fresh;
-                *self.now.write() = host.snapshot();
+                *self.now.lock() = host.snapshot();
                 return Ok(());
             }
         }

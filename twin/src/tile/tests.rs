@@ -159,12 +159,20 @@ fn request() -> TileRequest {
     TileRequest { field: Some("power".into()), ..TileRequest::new(Tenants::All, product("street_light"), Timestamp(10)) }
 }
 
-/// The tile that holds a place, by the formula every map library prints, and the place in units of the tile.
-fn locate(z: u8, lon: f64, lat: f64) -> ([u32; 2], [f64; 2]) {
+/// A place in tiles of a zoom, by the formula every map library prints.
+fn world(z: u8, lon: f64, lat: f64) -> [f64; 2] {
     let n = 2f64.powi(i32::from(z));
-    let (x, phi) = ((lon + 180.0) / 360.0 * n, lat.to_radians());
-    let y = (1.0 - (phi.tan() + 1.0 / phi.cos()).ln() / std::f64::consts::PI) / 2.0 * n;
-    ([x as u32, y as u32], [(x.fract()) * 4096.0, y.fract() * 4096.0])
+    let phi = lat.to_radians();
+    [(lon + 180.0) / 360.0 * n, (1.0 - (phi.tan() + 1.0 / phi.cos()).ln() / std::f64::consts::PI) / 2.0 * n]
+}
+
+/// The tile that holds a point of [`world`], and the point in units of the tile.
+fn tile_of([x, y]: [f64; 2]) -> ([u32; 2], [f64; 2]) {
+    ([x as u32, y as u32], [x.fract() * 4096.0, y.fract() * 4096.0])
+}
+
+fn locate(z: u8, lon: f64, lat: f64) -> ([u32; 2], [f64; 2]) {
+    tile_of(world(z, lon, lat))
 }
 
 proptest! {
@@ -195,9 +203,13 @@ proptest! {
         }).unwrap();
         let mut tiles: HashMap<[u32; 2], decode::Layer> = HashMap::new();
         for a in aggregates {
-            // Each tile that a corner of the cell lies in has the cell, so a cell across an edge is in both.
-            for corner in a.cell.index().unwrap().boundary().iter() {
-                let ([x, y], [px, py]) = locate(z, corner.lng(), corner.lat());
+            let index = a.cell.index().unwrap();
+            let centre = h3o::LatLng::from(index);
+            let middle = world(z, centre.lng(), centre.lat());
+            // Each tile that a drawn corner of the cell lies in has the cell, so a cell across an edge is in both.
+            for corner in index.boundary().iter() {
+                let whole = world(z, corner.lng(), corner.lat());
+                let ([x, y], [px, py]) = tile_of([0, 1].map(|axis| middle[axis] + (whole[axis] - middle[axis]) * CELL_DRAWN));
                 let layer = tiles.entry([x, y]).or_insert_with(|| decode::tile(&twin.tile(z, x, y, &request()).unwrap()).remove(0));
                 let feature = layer.features.iter().find(|f| f.tags["h3"] == V::Text(a.cell.text())).unwrap();
                 prop_assert_eq!(&feature.tags["n"], &V::Uint(a.n));

@@ -27,7 +27,7 @@ enum Bucket {
     Months(i8),
 }
 
-pub(super) fn function() -> ScalarUDF {
+pub(in crate::query) fn function() -> ScalarUDF {
     let takes = vec![DataType::Utf8, row::timestamp_type(), DataType::Utf8];
     create_udf("time_bucket", takes, row::timestamp_type(), Volatility::Immutable, Arc::new(run))
 }
@@ -42,6 +42,47 @@ fn run(args: &[ColumnarValue]) -> Result<ColumnarValue> {
         }
         ColumnarValue::Array(array) => column(array, bucket, &zone).map(ColumnarValue::Array),
         ColumnarValue::Scalar(other) => Err(wrong(format!("time_bucket takes a timestamp, not {}", other.data_type()))),
+    }
+}
+
+/// The buckets of one length in one zone, one after the other.
+#[derive(Debug, Clone)]
+pub(in crate::query) struct Steps {
+    bucket: Bucket,
+    zone: Zone,
+}
+
+impl Steps {
+    pub(in crate::query) fn new(interval: &str, zone: &str) -> Result<Self> {
+        Ok(Self { bucket: parse(interval)?, zone: Zone::named(zone).map_err(|e| wrong(e.to_string()))? })
+    }
+
+    /// The start of the bucket that holds an instant, microseconds.
+    pub(in crate::query) fn start(&self, at: i64) -> Result<i64> {
+        start_of(at, self.bucket, &self.zone)
+    }
+
+    /// The start of the bucket after the one that starts at `start`.
+    pub(in crate::query) fn next(&self, start: i64) -> Result<i64> {
+        let span = jiff::Span::new();
+        let span = match self.bucket {
+            Bucket::Micros(length) => return start.checked_add(length).ok_or_else(|| wrong("the buckets reach beyond time".to_owned())),
+            Bucket::Hours(n) => span.hours(n),
+            Bucket::Day => span.days(1),
+            Bucket::Week => span.days(7),
+            Bucket::Months(n) => span.months(n),
+        };
+        // In civil time, so that a bucket on a day when the clock changes is as long as that day makes it.
+        let local = self.zone.civil(Timestamp(start));
+        let local = match self.bucket {
+            // A bucket that begins in the hour that spring leaves out begins after it.
+            Bucket::Hours(n) => local.date().at(local.hour() - local.hour() % n, 0, 0, 0),
+            _ => local,
+        };
+        let next = local.saturating_add(span);
+        let next = self.zone.instant(next).map_err(|e| wrong(e.to_string()))?.0;
+        // The hour that the clock repeats is one bucket of two hours: never stand still.
+        Ok(if next > start { next } else { self.start(start + 2 * HOUR_US)? })
     }
 }
 
@@ -157,6 +198,20 @@ mod tests {
         assert_eq!(bucket("1 week", "2024-04-03T10:00:00Z"), "2024-03-31T22:00:00Z");
         assert_eq!(bucket("3 months", "2024-05-20T10:00:00Z"), "2024-03-31T22:00:00Z");
         assert_eq!(bucket("6 hours", "2024-01-10T12:00:00Z"), "2024-01-10T11:00:00Z");
+    }
+
+    #[test]
+    fn each_next_bucket_is_one_of_those_that_instants_lie_in() {
+        for interval in ["15 minutes", "1 hour", "2 hours", "6 hours", "1 day", "1 week", "1 month"] {
+            let steps = Steps::new(interval, "Europe/Rome").unwrap();
+            let end = Timestamp::parse("2025-01-20T00:00:00Z").unwrap().0;
+            let mut start = steps.start(Timestamp::parse("2024-01-10T12:00:00Z").unwrap().0).unwrap();
+            while start < end {
+                let next = steps.next(start).unwrap();
+                assert_eq!((steps.start(next).unwrap(), steps.start(next - 1).unwrap()), (next, start), "{interval} {}", Timestamp(start));
+                start = next;
+            }
+        }
     }
 
     #[test]
