@@ -85,6 +85,7 @@ impl Store {
             compact_lock: tokio::sync::Mutex::default(),
             pending: Mutex::default(),
             file_serial: AtomicU64::new(0),
+            searched: Mutex::default(),
             instance,
             slots: Mutex::new(slots),
             flush_wanted: Arc::default(),
