@@ -16,7 +16,8 @@ pub async fn verify(config: &Config) -> Result<()> {
     let contracts = node::contracts(config)?;
     let lakehouse = node::open_lakehouse(config, &contracts, Arc::new(SystemClock)).await?;
     let feed = wire::TwinFeed::open(&lakehouse, &contracts, &config.state_dir()).await?;
-    let kept = Kept::new(&contracts, &node::register(config)?, &feed.snapshot());
+    let register = node::register(config)?;
+    let kept = Kept::new(&contracts, register.as_ref(), &feed.snapshot());
     if config.lake.retention && feed.outlived(&kept, SystemClock.now()) {
         say("the saved twin shows rows that retention has removed since; they are left out, as a start would do");
         feed.refold(&lakehouse, &contracts).await?;
