@@ -8,7 +8,7 @@ describe("cameras", { skip: !process.env.PORTICO_CAMERAS }, () => {
   before(async () => (browser = await launch()));
   after(() => browser?.close());
 
-  for (const [path, purpose, promise] of [["/", /Perché questa telecamera è qui\?/, /non riceve né conserva immagini/], ["/en", /Why is this camera here\?/, /neither receives nor keeps images/]]) {
+  for (const [path, purpose, promise] of [["/", /Perché questa telecamera è qui\?/, /non legge né conserva immagini/], ["/en", /Why is this camera here\?/, /neither reads nor keeps images/]]) {
     it(`${path}: answers by keyboard why a camera is there`, async () => {
       const { context, page, seen } = await open(browser, path);
       await drawn(page);

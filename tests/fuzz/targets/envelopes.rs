@@ -15,7 +15,7 @@ const TOPICS: [&str; 6] = [
     "lns/loriot",
 ];
 /// What the codec says, as it comes.
-const LPP: &str = "[[mapping]]\ntopic = \"lns/{server}\"\nformat = \"lorawan\"\ncodec = \"cayenne_lpp\"\nproduct = \"weather\"\nentity = \"/device/id\"\n\
+const LPP: &str = "[[mapping]]\nname = \"lpp\"\ntopic = \"lns/{server}\"\nformat = \"lorawan\"\ncodec = \"cayenne_lpp\"\nproduct = \"weather\"\nentity = \"/device/id\"\n\
                    observed_at = \"receipt\"\nunknown_fields = \"ignore\"\n[mapping.fields]\ntemperature = \"/object/temperature_1\"\n";
 
 fuzz_target!(|data: &[u8]| {
