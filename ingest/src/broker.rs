@@ -7,6 +7,8 @@
 mod connection;
 mod control;
 mod ending;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod guard;
 mod handshake;
 mod inbound;

@@ -5,6 +5,7 @@
 mod ground;
 mod pseudonym;
 mod read;
+mod sector;
 
 use crate::{
     IngestError,
@@ -36,7 +37,9 @@ pub struct Stream {
     pub dpia: String,
     pub retention_days: u32,
     pub recipients: Vec<String>,
-    /// Ring of longitude and latitude on the ground.
+    /// Where the camera stands.
+    pub position: Option<Position>,
+    /// Ring of longitude and latitude on the ground: as declared, or the sector of position, bearing, angle and range.
     pub field_of_view: Vec<Position>,
     /// Lines and zones that the impact assessment covers; no other name is ever written.
     pub zones: Vec<String>,
@@ -86,6 +89,12 @@ impl Stream {
         ground::contains(&self.field_of_view, position).then_some(position)
     }
 
+    /// The first date whose rows are accepted at an instant.
+    #[must_use]
+    pub fn oldest_date(&self, now: Timestamp) -> i32 {
+        oldest_date(self.retention_days, now)
+    }
+
     /// The register's own text of a zone that a device names.
     #[must_use]
     pub fn zone(&self, name: &str) -> Option<&str> {
@@ -98,6 +107,7 @@ impl Stream {
 pub struct Register {
     streams: Vec<Stream>,
     by_name: HashMap<Tenant, HashMap<String, usize>>,
+    by_id: HashMap<Tenant, HashMap<String, usize>>,
     key: Key,
 }
 
@@ -119,6 +129,13 @@ impl Register {
         &self.streams
     }
 
+    /// The stream whose rows have this URN. Rows of a stream are about `urn:ngsi-ld:{type of the product}:{tenant}:{id}`.
+    #[must_use]
+    pub fn of_entity(&self, tenant: &Tenant, urn: &str) -> Option<&Stream> {
+        let id = urn.rsplit(':').next()?;
+        self.by_id.get(tenant)?.get(id).map(|i| &self.streams[*i])
+    }
+
     /// The stream that one of the names means, the first that is found, if it is registered at `at`.
     ///
     /// # Errors
@@ -135,6 +152,28 @@ impl Register {
     pub fn pseudonym(&self, stream: &Stream, object: &str, at: Timestamp) -> Pseudonym {
         self.key.pseudonym(stream.tenant.as_str(), &stream.id, object, at)
     }
+}
+
+/// The first date that a stream keeps of so many days.
+#[must_use]
+pub fn oldest_date(retention_days: u32, now: Timestamp) -> i32 {
+    now.date().saturating_sub(i32::try_from(retention_days).unwrap_or(i32::MAX))
+}
+
+/// Dates before this one are removed: one day after they are refused, as with contracts (ING-3).
+#[must_use]
+pub fn expired_before(retention_days: u32, now: Timestamp) -> i32 {
+    oldest_date(retention_days, now).saturating_sub(1)
+}
+
+/// The refusal of a row whose date its stream no longer keeps.
+#[must_use]
+pub fn too_old(stream: &Stream, at: Timestamp) -> Reject {
+    let message = format!(
+        "observed at {at}; the register lets the camera '{}' keep {} days, and older rows are removed",
+        stream.id, stream.retention_days
+    );
+    Reject::field(Reason::TooOld, "observed_at", message)
 }
 
 /// The refusal of a stream that is not in the register.

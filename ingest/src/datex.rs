@@ -13,7 +13,10 @@ mod signs;
 mod sites;
 mod situation;
 
-use crate::xml::{Element, Elements, Tree, XmlError};
+use crate::{
+    capped::write_json,
+    xml::{Element, Elements, Tree, XmlError},
+};
 pub use import::{ImportReport, import};
 use schemas::Timestamp;
 use serde::Serialize;
@@ -55,6 +58,24 @@ pub struct Record {
     pub n_rows: usize,
     /// JSON without line feeds.
     pub document: Vec<u8>,
+}
+
+impl Record {
+    /// Takes over what a reader found.
+    fn fill(&mut self, kind: Kind, site: &str, n_rows: usize, document: &impl Serialize) -> serde_json::Result<()> {
+        self.kind = kind;
+        self.n_rows = n_rows;
+        site.clone_into(&mut self.site);
+        write_json(&mut self.document, document)
+    }
+}
+
+/// A document of rows that have nothing in common.
+#[derive(Serialize)]
+struct Rows<'t, R> {
+    kind: &'static str,
+    site: &'t str,
+    rows: &'t [R],
 }
 
 /// A publication, read from the front to the back.

@@ -16,7 +16,7 @@ use crate::{
     },
     mapping::route::{Choice, Known, Route, Router},
 };
-use block::{Block, Row, Slot};
+use block::{Block, Entity, Row, Slot};
 use cache::{Cells, Entities, Routes};
 use fill::{Draft, Filler};
 use json::{Reader, Token};
@@ -379,6 +379,7 @@ impl Decoder {
         let late = crate::validate::time(contract, self.limits.oldest_accepted, observed_at, receipt.received_at)?;
         if self.limits.retention {
             crate::validate::kept(contract, observed_at, receipt.received_at)?;
+            kept_by_stream(choice, &entity, observed_at, receipt.received_at)?;
         }
         let place = self.place(draft.lon, draft.lat)?;
         crate::validate::row(contract, &block.slots[start..])?;
@@ -402,6 +403,15 @@ impl Decoder {
             (Some(_), None) => Err(Reject::field(Reason::BadPosition, "lat", "'lon' came without 'lat'; send both or none")),
             (None, Some(_)) => Err(Reject::field(Reason::BadPosition, "lon", "'lat' came without 'lon'; send both or none")),
         }
+    }
+}
+
+/// Why a row of a camera is refused whose date its entry in the register no longer keeps.
+fn kept_by_stream(choice: &Choice, entity: &Entity, observed_at: Timestamp, received_at: Timestamp) -> Result<(), Reject> {
+    let stream = choice.cameras.as_ref().and_then(|cameras| cameras.of_entity(&choice.table.name.tenant, &entity.id));
+    match stream.filter(|s| observed_at.date() < s.oldest_date(received_at)) {
+        Some(stream) => Err(camera::too_old(stream, observed_at)),
+        None => Ok(()),
     }
 }
 

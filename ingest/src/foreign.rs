@@ -9,6 +9,8 @@
 //! | NGSI-LD entities | `ngsi-ld/{type}` | `ngsi_ld` |
 //! | webhooks | `webhook/{name}` | none: JSON |
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod json;
 pub(crate) mod line;
 mod otlp;
@@ -16,7 +18,7 @@ mod prometheus;
 
 use crate::{
     Group, IngestError, Publisher, RawMessage, Rejected,
-    http::{LineReject, Receipt},
+    http::{LineReject, Receipt, within_limit},
     lines,
     mapping::route::{CONVENTION, Route},
     pipeline::{Pending, Pipeline, REJECTS_LISTED_MAX},
@@ -66,9 +68,7 @@ pub async fn accept(
     received_at: Timestamp,
 ) -> Result<Receipt, IngestError> {
     let limit = pipeline.config().http_body_bytes_max;
-    if body.len() > limit {
-        return Err(too_large(body.len(), limit));
-    }
+    within_limit(body.len(), limit)?;
     let lines = |family, db: Option<String>, precision, body| async move {
         lines::accept(pipeline, publisher, lines::Request { family, db: db.as_deref(), precision, body }, received_at).await
     };
@@ -83,10 +83,6 @@ pub async fn accept(
         Foreign::Webhook { name } => json::messages(&mut taker, &name, &body).await?,
     }
     taker.finish().await
-}
-
-fn too_large(bytes: usize, limit: usize) -> IngestError {
-    IngestError::Limit { what: "the body in bytes", value: bytes as u64, limit: limit as u64, fix: "send it in several requests" }
 }
 
 /// A right to the topic itself, or to every product that its mappings feed. What no mapping reads is quarantined, whoever sends it.

@@ -45,11 +45,7 @@ pub async fn accept(
     request: Request<'_>,
     received_at: Timestamp,
 ) -> Result<Receipt, IngestError> {
-    let limit = pipeline.config().http_body_bytes_max;
-    if request.body.len() > limit {
-        let (value, limit) = (request.body.len() as u64, limit as u64);
-        return Err(IngestError::Limit { what: "the body in bytes", value, limit, fix: "send it in several requests" });
-    }
+    within_limit(request.body.len(), pipeline.config().http_body_bytes_max)?;
     let topic = topic(pipeline, publisher, request.product)?;
     let messages = split(request.content_type, &request.body, pipeline.config().depth_max + 1)?;
     let mut pending = Vec::new();
@@ -68,6 +64,15 @@ pub async fn accept(
         receipt.rejects.extend(lines.take(REJECTS_LISTED_MAX - receipt.rejects.len()));
     }
     Ok(receipt)
+}
+
+/// Every door over HTTP refuses a larger body, packed or unpacked.
+pub(crate) fn within_limit(bytes: usize, bytes_max: usize) -> Result<(), IngestError> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let (value, limit) = (bytes as u64, bytes_max as u64);
+    Err(IngestError::Limit { what: "the body in bytes", value, limit, fix: "send it in several requests" })
 }
 
 /// What a request brings.

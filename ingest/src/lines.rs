@@ -5,7 +5,7 @@ use crate::{
     IngestError, Publisher, Rejected,
     foreign::{self, Taker},
     format::line_protocol::{Line, Lines},
-    http::Receipt,
+    http::{Receipt, within_limit},
     pipeline::Pipeline,
 };
 use bytes::Bytes;
@@ -76,11 +76,7 @@ pub async fn accept(
     request: Request<'_>,
     received_at: Timestamp,
 ) -> Result<Receipt, IngestError> {
-    let limit = pipeline.config().http_body_bytes_max;
-    if request.body.len() > limit {
-        let (value, limit) = (request.body.len() as u64, limit as u64);
-        return Err(IngestError::Limit { what: "the body in bytes", value, limit, fix: "send it in several requests" });
-    }
+    within_limit(request.body.len(), pipeline.config().http_body_bytes_max)?;
     let body = match request.precision {
         Precision::Nanoseconds => request.body.clone(),
         other => in_nanoseconds(&request.body, other),
@@ -175,7 +171,7 @@ fn measurement_len(line: &[u8]) -> usize {
 
 /// The same lines with timestamps in nanoseconds, which is how a line is written without its request. One that is too large for
 /// that stays as it is, and is refused with its line.
-fn in_nanoseconds(body: &[u8], precision: Precision) -> Bytes {
+pub(crate) fn in_nanoseconds(body: &[u8], precision: Precision) -> Bytes {
     let mut out = Vec::with_capacity(body.len() + body.len() / 8);
     let mut end = 0;
     for (_, Range { start, end: line_end }) in Lines::new(body) {

@@ -25,6 +25,8 @@ mod document;
 mod door;
 mod downlink;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gateway;
 mod gather;
 mod gwmp;

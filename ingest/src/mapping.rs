@@ -127,6 +127,8 @@ pub struct Mappings {
     pub dropped_otherwise: Vec<TopicTemplate>,
     /// Of which mappings name some.
     pub codecs: Codecs,
+    /// Whose streams may be kept for less long than their contract allows.
+    pub cameras: Arc<Register>,
 }
 
 impl Mappings {
@@ -144,6 +146,7 @@ impl Mappings {
                 chosen.format = format;
             }
         }
+        self.cameras = Arc::clone(cameras);
         self
     }
 

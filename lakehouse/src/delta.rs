@@ -3,7 +3,7 @@
 mod files;
 mod schema;
 
-use crate::{DataFile, LakehouseConfig, LakehouseError, VersionInfo, root::Root};
+use crate::{DataFile, LakehouseConfig, LakehouseError, Removed, VersionInfo, root::Root};
 use arrow_schema::SchemaRef;
 use deltalake_core::{
     DeltaTable,
@@ -18,6 +18,7 @@ use deltalake_core::{
 use futures::TryStreamExt;
 use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
 use schemas::{LogPosition, TableRef, Timestamp, row, time::DAY_US};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
@@ -26,6 +27,8 @@ use std::{
 
 /// The application whose transaction version is the log position up to which a table holds every frame (LH-2).
 const APP_ID: &str = "portico-log";
+/// In the commit itself, so that a stop between it and its attestation loses nothing.
+const REMOVED: &str = "removed";
 
 /// Directories that a first commit may have made: the log's, the table's, the tenant's, and the root that names the tenant.
 const NEW_TABLE_LEVELS: usize = 4;
@@ -38,14 +41,14 @@ pub(crate) struct NewFile {
 }
 
 /// What a commit does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Brings every frame up to the position.
     Flush(LogPosition),
     /// The same rows in other files.
     Compact,
-    /// Whole dates before this one go.
-    Expire { before: i32 },
+    /// Rows that the predicate names go.
+    Remove { predicate: String, removed: Vec<Removed> },
 }
 
 /// One table's log and newest state.
@@ -117,12 +120,12 @@ impl DeltaLog {
     pub(crate) async fn commit(
         &mut self,
         root: &Root,
-        change: Change,
+        change: &Change,
         (adds, removes): (&[NewFile], &[DataFile]),
         stored: &SchemaRef,
         now_ms: i64,
     ) -> Result<i64, LakehouseError> {
-        let data_change = change != Change::Compact;
+        let data_change = *change != Change::Compact;
         let mut actions = Vec::with_capacity(adds.len() + removes.len() + 1);
         if let Some(metadata) = schema::widened(&self.table, TableReference::metadata(&self.state), &self.schema(), stored)? {
             actions.push(Action::Metadata(metadata));
@@ -130,13 +133,16 @@ impl DeltaLog {
         actions.extend(removes.iter().map(|f| Action::Remove(self.remove_action(f, data_change, now_ms))));
         actions.extend(adds.iter().map(|a| Action::Add(self.add_action(a, data_change))));
         let rows: u64 = adds.iter().map(|a| a.file.rows).sum();
-        let info = [("rowsAdded", json!(rows)), ("filesAdded", json!(adds.len())), ("filesRemoved", json!(removes.len()))];
+        let mut info = vec![("rowsAdded", json!(rows)), ("filesAdded", json!(adds.len())), ("filesRemoved", json!(removes.len()))];
+        if let Change::Remove { removed, .. } = change {
+            info.push((REMOVED, json!(removed)));
+        }
         let mut properties = CommitProperties::default()
-            .with_metadata(info.map(|(k, v)| (k.to_owned(), v)))
+            .with_metadata(info.into_iter().map(|(k, v)| (k.to_owned(), v)))
             // Old log entries are cleaned by vacuum alone, which knows what is held.
             .with_cleanup_expired_logs(Some(false));
         if let Change::Flush(position) = change {
-            properties = properties.with_application_transaction(Transaction::new(APP_ID, position as i64));
+            properties = properties.with_application_transaction(Transaction::new(APP_ID, *position as i64));
         }
         let builder = CommitBuilder::from(properties).with_actions(actions);
         let done = builder
@@ -166,11 +172,12 @@ impl DeltaLog {
         Self::load(&self.table, Arc::clone(&self.log_store), Some(wanted)).await
     }
 
-    /// Commits, newest first, as far back as the log is kept.
-    pub(crate) async fn history(&self) -> Result<Vec<VersionInfo>, LakehouseError> {
+    /// Commits, newest first, at most so many and as far back as the log is kept.
+    pub(crate) async fn history(&self, commits_max: Option<usize>) -> Result<Vec<VersionInfo>, LakehouseError> {
         let mut table = DeltaTable::new(Arc::clone(&self.log_store));
         table.state = Some(self.state.clone());
-        let commits: Vec<_> = table.history(None).try_collect().await.map_err(LakehouseError::delta(&self.table, "reading history"))?;
+        let commits: Vec<_> =
+            table.history(commits_max).try_collect().await.map_err(LakehouseError::delta(&self.table, "reading history"))?;
         let newest = self.version();
         let number = |v: Option<&Value>| v.and_then(Value::as_u64).unwrap_or(0);
         let info = |(back, commit): (usize, deltalake_core::kernel::CommitInfo)| VersionInfo {
@@ -180,6 +187,7 @@ impl DeltaLog {
             rows_added: number(commit.info.get("rowsAdded")),
             files_added: number(commit.info.get("filesAdded")),
             files_removed: number(commit.info.get("filesRemoved")),
+            removed: commit.info.get(REMOVED).and_then(|v| Vec::deserialize(v).ok()).unwrap_or_default(),
         };
         Ok(commits.into_iter().enumerate().map(info).collect())
     }
@@ -262,10 +270,10 @@ impl DeltaLog {
     }
 }
 
-fn operation(change: Change) -> DeltaOperation {
+fn operation(change: &Change) -> DeltaOperation {
     match change {
         Change::Flush(_) => DeltaOperation::Write { mode: SaveMode::Append, partition_by: Some(vec![row::DATE.into()]), predicate: None },
-        Change::Expire { before } => DeltaOperation::Delete { predicate: Some(format!("{} < '{}'", row::DATE, date_text(before))) },
+        Change::Remove { predicate, .. } => DeltaOperation::Delete { predicate: Some(predicate.clone()) },
         Change::Compact => DeltaOperation::Optimize { predicate: None, target_size: 0 },
     }
 }

@@ -130,7 +130,7 @@ impl Lakehouse {
 
     /// Commits of a table, newest first.
     pub async fn history(&self, table: &TableRef) -> Result<Vec<VersionInfo>, LakehouseError> {
-        self.store.history(table).await
+        self.store.history(table, None).await
     }
 
     /// Writes what is queued, flushes, and refuses appends from then on.

@@ -9,17 +9,33 @@ use crate::{DataFile, LakehouseError, delta::Change, store::Store};
 use schemas::TableRef;
 use std::sync::Arc;
 
+/// Rows that one commit removed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Removed {
+    /// Whose rows; `None` when every row of the dates went.
+    pub entity_id: Option<String>,
+    pub rows: u64,
+    /// First and last date that went, as days since 1970-01-01 UTC.
+    pub from: i32,
+    pub to: i32,
+}
+
 /// What was removed from one table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Expired {
     pub table: TableRef,
-    /// The version without the rows.
+    /// The version without the rows; the one before it has them.
     pub version: i64,
-    pub rows: u64,
+    /// Files that no version from this one on names.
     pub files: u64,
-    /// First and last date that went, as days since 1970-01-01 UTC.
-    pub from: i32,
-    pub to: i32,
+    pub removed: Vec<Removed>,
+}
+
+impl Expired {
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.removed.iter().map(|r| r.rows).sum()
+    }
 }
 
 impl Store {
@@ -54,15 +70,12 @@ impl Store {
         // Looked up again: opening may have found a version that was not shown yet.
         let old = self.old_files(table, before);
         let (Some(first), Some(last)) = (old.first(), old.last()) else { return Ok(None) };
-        let (from, to) = (first.date, last.date);
-        let version = self.commit(table, Change::Expire { before }, (&[], &old)).await?;
-        let rows = old.iter().map(|f| f.rows).sum();
-        tracing::info!(
-            %table, version, rows, files = old.len(),
-            from = crate::delta::date_text(from), to = crate::delta::date_text(to),
-            "dates older than the contract's retention were removed"
-        );
-        Ok(Some(Expired { table: table.clone(), version, rows, files: old.len() as u64, from, to }))
+        let removed = vec![Removed { entity_id: None, rows: old.iter().map(|f| f.rows).sum(), from: first.date, to: last.date }];
+        let predicate = format!("{} < '{}'", schemas::row::DATE, crate::delta::date_text(before));
+        let version = self.commit(table, Change::Remove { predicate, removed: removed.clone() }, (&[], &old)).await?;
+        let out = Expired { table: table.clone(), version, files: old.len() as u64, removed };
+        tracing::info!(%table, version, rows = out.rows(), files = out.files, "dates older than the contract's retention were removed");
+        Ok(Some(out))
     }
 
     /// Files of dates before `before`, the oldest first. Hot rows so old are in no file yet: the round after their flush takes them.
@@ -78,6 +91,17 @@ impl crate::Lakehouse {
     /// `Delta`, `ObjectStore`, `Io` when a commit fails; what was committed before it stays, and the next call goes on.
     pub async fn expire(&self) -> Result<Vec<Expired>, LakehouseError> {
         self.store.expire().await
+    }
+
+    /// The removals among the last commits of a table, the newest first.
+    ///
+    /// # Errors
+    /// `NotFound` without the table, `Delta` when its log cannot be read.
+    pub async fn removals(&self, table: &TableRef, commits_max: usize) -> Result<Vec<Expired>, LakehouseError> {
+        let commits = self.store.history(table, Some(commits_max)).await?;
+        let removal =
+            |c: crate::VersionInfo| Expired { table: table.clone(), version: c.version, files: c.files_removed, removed: c.removed };
+        Ok(commits.into_iter().filter(|c| !c.removed.is_empty()).map(removal).collect())
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Store {
     /// Files that are stored and not committed yet: vacuum spares them.
     pub(crate) pending: Mutex<HashSet<Path>>,
     pub(crate) file_serial: AtomicU64,
+    /// Files that were searched for rows of an entity and hold none.
+    pub(crate) searched: Mutex<HashSet<(Path, Arc<str>)>>,
     /// Random: tells the files of this process from those of others on the same object store.
     pub(crate) instance: u64,
     pub(crate) latest: std::sync::OnceLock<Arc<dyn crate::LatestRows>>,
@@ -145,7 +147,11 @@ impl Store {
     }
 
     /// Commits of a table, newest first; empty before its first flush.
-    pub(crate) async fn history(self: &Arc<Self>, table: &TableRef) -> Result<Vec<VersionInfo>, LakehouseError> {
+    pub(crate) async fn history(
+        self: &Arc<Self>,
+        table: &TableRef,
+        commits_max: Option<usize>,
+    ) -> Result<Vec<VersionInfo>, LakehouseError> {
         if !self.pin().contains_key(table) {
             return Err(LakehouseError::no_table(table));
         }
@@ -153,7 +159,7 @@ impl Store {
         self.work
             .run(async move {
                 match slot.lock().await.as_ref() {
-                    Some(log) => log.history().await,
+                    Some(log) => log.history(commits_max).await,
                     None => Ok(Vec::new()),
                 }
             })
@@ -230,7 +236,7 @@ impl Store {
         if missing {
             return Err(LakehouseError::Internal(format!("table {table}: a file to replace is gone")));
         }
-        match log.commit(&self.root, change, (adds, removes), &view.schema, now_ms).await {
+        match log.commit(&self.root, &change, (adds, removes), &view.schema, now_ms).await {
             Ok(version) => {
                 let flushed = if let Change::Flush(position) = change { position } else { 0 };
                 self.hot.replace_files(table, version, log.files().to_vec(), flushed);

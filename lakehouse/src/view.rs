@@ -90,4 +90,6 @@ pub struct VersionInfo {
     pub rows_added: u64,
     pub files_added: u64,
     pub files_removed: u64,
+    /// What a removal took away.
+    pub removed: Vec<crate::Removed>,
 }

@@ -4,8 +4,9 @@ use crate::LakehouseError;
 use std::future::Future;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Threads for CPU-bound pieces of one maintenance task each; more would take the machine from queries.
-const BLOCKING_THREADS: usize = 8;
+/// Threads that may block. Reading a Delta log holds one and waits for the reads of its files, which take one each on a local disk:
+/// when all are held by readers of logs, none of them ever ends. What they compute is bounded by the locks of flush and compaction.
+pub(crate) const BLOCKING_THREADS: usize = 64;
 
 /// A runtime of its own; ends with its owner, wherever that is dropped.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ macro_rules! builtin {
 
 builtin!(
     "air_quality",
+    "camera_register",
     "device_health",
     "device_status",
     "noise",

@@ -18,10 +18,12 @@ pub enum OpsTable {
     Audit,
     /// What became of quarantined messages that were put through the pipeline again.
     Replayed,
+    /// What was removed from the tables and why; each row carries the hash of the one before it.
+    Deletions,
 }
 
 impl OpsTable {
-    pub const ALL: [Self; 4] = [Self::Quarantine, Self::Ledger, Self::Audit, Self::Replayed];
+    pub const ALL: [Self; 5] = [Self::Quarantine, Self::Ledger, Self::Audit, Self::Replayed, Self::Deletions];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl OpsTable {
             Self::Ledger => "ledger",
             Self::Audit => "audit",
             Self::Replayed => "replayed",
+            Self::Deletions => "deletions",
         }
     }
 
@@ -41,6 +44,7 @@ impl OpsTable {
             Self::Ledger => "What became of every message, by source and hour",
             Self::Audit => "Who did what: sign-ins, queries, changes of settings and users",
             Self::Replayed => "What became of quarantined messages that were put through again",
+            Self::Deletions => "What was removed from the tables, when and why; each row holds the hash of the one before it",
         }
     }
 
@@ -106,6 +110,23 @@ impl OpsTable {
                 count("quarantine_position"),
                 count("digest"),
                 text("outcome", false),
+            ],
+            Self::Deletions => vec![
+                at,
+                text("tenant", false),
+                text("product", false),
+                // Absent when every row of the days went.
+                text("entity_id", true),
+                text("first_day", false),
+                text("last_day", false),
+                count("rows_removed"),
+                count("files_removed"),
+                count("version_before"),
+                count("version_after"),
+                text("reason", false),
+                count("seq"),
+                text("previous_hash", false),
+                text("hash", false),
             ],
         };
         Arc::new(Schema::new(fields))

@@ -32,6 +32,8 @@ pub enum Command {
     Sql(SqlArgs),
     /// Checks the settings, the ports, the disk and the tables.
     Doctor,
+    /// What retention removed, by its attestations, whose chain is checked first.
+    Deletions,
     /// Payload codecs of devices.
     #[command(subcommand)]
     Codec(CodecCommand),

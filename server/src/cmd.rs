@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod codec;
+pub mod deletions;
 pub mod demo;
 pub mod doctor;
 pub mod import;

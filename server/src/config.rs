@@ -13,7 +13,7 @@ settings! {
     city "The city that this installation serves" {
         name: String = "Bologna".into(), "Name shown in the header of the pages";
         tenant: String = "bologna".into(), "Tenant whose tables are meant when a query names none";
-        public: Vec<String> = vec!["bologna.air_quality".into(), "bologna.traffic_count".into(), "bologna.traffic_class_count".into(), "bologna.weather".into(), "bologna.noise".into(), "bologna.parking".into(), "bologna.people_vehicle_count".into(), "bologna.street_light".into(), "bologna.waste_container".into(), "bologna.water_level".into(), "bologna.sensor_register".into()], "Tables that anybody may read without signing in, as tenant.product";
+        public: Vec<String> = vec!["bologna.air_quality".into(), "bologna.traffic_count".into(), "bologna.traffic_class_count".into(), "bologna.weather".into(), "bologna.noise".into(), "bologna.parking".into(), "bologna.people_vehicle_count".into(), "bologna.street_light".into(), "bologna.waste_container".into(), "bologna.water_level".into(), "bologna.sensor_register".into(), "bologna.camera_register".into()], "Tables that anybody may read without signing in, as tenant.product";
     }
     data "Where everything is kept" {
         dir: PathBuf = "data".into(), "Directory of the log, the tables and the state";

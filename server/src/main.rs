@@ -5,6 +5,7 @@ mod audit;
 mod cli;
 mod cmd;
 mod config;
+mod deletions;
 mod listen;
 mod metrics;
 mod node;
@@ -59,6 +60,7 @@ async fn dispatch(config: &config::Config, command: Command) -> Result<()> {
         Command::Quarantine(command) => cmd::quarantine::run(config, command).await,
         Command::Sql(args) => cmd::sql::run(config, args).await,
         Command::Doctor => cmd::doctor::run(config).await,
+        Command::Deletions => cmd::deletions::run(config).await,
         Command::Codec(command) => cmd::codec::run(command),
         Command::Twin(TwinCommand::Verify) => cmd::twin::verify(config).await,
         Command::User(command) => cmd::user::run(config, command),

@@ -4,6 +4,7 @@ use crate::{
     access::Users,
     audit::Audit,
     config::Config,
+    deletions::Deletions,
     listen::{self, WhenTaken},
     tls,
     wire::{self, Devices, Door, LakeSink, TwinFeed},
@@ -32,10 +33,12 @@ use std::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+mod camera_register;
 mod cameras;
 mod doors;
 mod health;
 mod lorawan;
+pub mod retention;
 mod upkeep;
 
 /// Everything that the doors share.
@@ -51,6 +54,7 @@ pub struct Parts {
     pub feed: Arc<TwinFeed>,
     pub users: Door,
     pub audit: Audit,
+    pub deletions: Deletions,
     pub public: Arc<BTreeSet<TableRef>>,
     pub tenant: Tenant,
     pub sql_memory_bytes: usize,
@@ -79,6 +83,8 @@ pub struct Node {
     stop: CancellationToken,
     tasks: TaskTracker,
 }
+
+pub use cameras::register;
 
 /// The contracts that are built in and those of `data.contracts`.
 pub fn contracts(config: &Config) -> Result<Contracts> {
@@ -169,6 +175,7 @@ impl Parts {
         Ok(Arc::new(Self {
             devices: Arc::new(devices),
             audit: Audit::start(lakehouse.clone(), Arc::clone(&clock)),
+            deletions: Deletions::new(lakehouse.clone(), Arc::clone(&clock)),
             tenant: Tenant::new(&config.city.tenant)?,
             sql_memory_bytes: usize::try_from(config.sql.memory_mib << 20)?,
             started_at: clock.now(),

@@ -1,7 +1,9 @@
 //! What users rely on, at the edge they touch: the real program, real peers, real faults.
 
 mod agents;
+mod backlog;
 mod bad_input;
+mod cameras;
 mod clients;
 mod devices;
 mod disk_full;

@@ -36,6 +36,8 @@ pub struct Portico {
     pub mqtt: String,
     pub postgres: String,
     pub flight: String,
+    /// UDP.
+    pub lorawan: String,
     env: Vec<(String, String)>,
     child: Option<Child>,
 }
@@ -43,8 +45,8 @@ pub struct Portico {
 impl Portico {
     /// A new directory with the users `admin`, `anna` (analyst), `gate` (gateway), all of tenant bologna.
     pub fn create(dir: &Path) -> Result<Self> {
-        let [http, mqtt, postgres, flight] = std::array::from_fn(|_| String::new());
-        let portico = Self { dir: dir.to_owned(), http, mqtt, postgres, flight, env: Vec::new(), child: None };
+        let [http, mqtt, postgres, flight, lorawan] = std::array::from_fn(|_| String::new());
+        let portico = Self { dir: dir.to_owned(), http, mqtt, postgres, flight, lorawan, env: Vec::new(), child: None };
         let file = dir.join("password");
         std::fs::write(&file, PASSWORD)?;
         let file = file.display().to_string();
@@ -85,7 +87,7 @@ impl Portico {
         };
         let place = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
         (self.http, self.mqtt) = (place("http"), place("mqtt"));
-        (self.postgres, self.flight) = (place("postgres"), place("flight"));
+        (self.postgres, self.flight, self.lorawan) = (place("postgres"), place("flight"), place("lorawan"));
         self.child = Some(child);
         Ok(())
     }

@@ -61,11 +61,13 @@ export interface Instant {
 
 /** Describes devices and measures nothing: it is shown with each sensor, not as a layer. */
 const REGISTER = "sensor_register";
+/** The same of cameras, which are drawn by what they see. */
+export const REGISTER_OF_CAMERAS = "camera_register";
 
 /** The products that the caller may see; one that several municipalities have counts once, with all their sensors. */
 export async function products(): Promise<Product[]> {
   const merged = new Map<string, Product>();
-  for (const one of (await get<Product[]>("/api/products")).filter((p) => p.product !== REGISTER)) {
+  for (const one of (await get<Product[]>("/api/products")).filter((p) => p.product !== REGISTER && p.product !== REGISTER_OF_CAMERAS)) {
     const known = merged.get(one.product);
     if (known) merged.set(one.product, { ...known, entities: known.entities + one.entities, simulated: known.simulated || one.simulated });
     else merged.set(one.product, one);

@@ -1,6 +1,8 @@
 /** The panel of one sensor: its value now or then, everything it says, its series and where the data come from. */
-import { ApiError, entity as fetchEntity } from "./api";
+import { ApiError, entity as fetchEntity, REGISTER_OF_CAMERAS } from "./api";
+import { cameraBody } from "./cameras";
 import { byId, h, icon } from "./dom";
+import { nameOf } from "./fields-of-view";
 import { formatAge, formatInstant, formatPart, formatQuality, formatValue } from "./format";
 import { label, t } from "./i18n";
 import { registerBlock } from "./register";
@@ -82,6 +84,10 @@ function head(title: string, product?: string): HTMLElement {
 }
 
 function draw(context: EntityContext, found: Entity): void {
+  if (found.product === REGISTER_OF_CAMERAS) {
+    panel.replaceChildren(head(nameOf(found.id), t("camera-eyebrow")), h("div", { class: "entity-body" }, ...cameraBody(found), provenance(found, undefined)));
+    return;
+  }
   const product = context.products().find((p) => p.product === found.product);
   const fields = product?.fields ?? [];
   const isCurrent = product?.product === state().product;

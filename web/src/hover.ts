@@ -23,6 +23,7 @@ export function attachHover(map: MapView, describe: Describe): void {
   map.on("click", (event) => {
     const found = featureAt(map, event);
     if (found?.layer.id === "points") update({ entity: String(found.properties["id"]) });
+    else if (found?.layer.id === "camera-fields") update({ entity: String(found.properties["id"]) });
     else if (found) map.easeTo({ center: event.lngLat, zoom: Math.min(POINTS_ZOOM + 0.2, map.getZoom() + 2) });
   });
 }
@@ -30,7 +31,7 @@ export function attachHover(map: MapView, describe: Describe): void {
 function featureAt(map: MapView, event: MapMouseEvent): MapGeoJSONFeature | undefined {
   const { x, y } = event.point;
   const reach = map.getZoom() >= POINTS_ZOOM ? 4 : 0;
-  return map.queryRenderedFeatures([[x - reach, y - reach], [x + reach, y + reach]], { layers: ["points", "cells"] })[0];
+  return map.queryRenderedFeatures([[x - reach, y - reach], [x + reach, y + reach]], { layers: ["points", "camera-fields", "cells"] })[0];
 }
 
 function content(map: MapView, feature: MapGeoJSONFeature, describe: Describe): Node[] {
@@ -40,6 +41,7 @@ function content(map: MapView, feature: MapGeoJSONFeature, describe: Describe): 
     const n = Number(properties["n"]);
     return [swatch(colour), h("strong", {}, t("cell-mean", { value: text })), h("span", {}, n === 1 ? t("sensor-one") : t("sensors", { n: formatCount(n) }))];
   }
+  if (feature.layer.id === "camera-fields") return [swatch("#8a2f8f"), h("strong", {}, String(properties["name"] ?? "")), h("span", {}, t("camera-hover"))];
   const live = map.getFeatureState({ source: SOURCE, sourceLayer: POINTS, id: String(properties["id"]) }) as { value?: number };
   const { text, colour } = describe(live.value ?? properties["value"]);
   return [swatch(colour), h("strong", {}, text), h("span", {}, String(properties["name"] ?? ""))];

@@ -1,6 +1,7 @@
 /** The map page: wires the store to its islands. Panels come first, the map (the heavy part) is loaded beside them. */
 import { announce } from "./announce";
 import { ApiError, cells, entities, iso, products as fetchProducts } from "./api";
+import { followCameras } from "./cameras";
 import { byId, debounce } from "./dom";
 import { applyToEntity, attachEntity, forgetShown, positionOf, showEntity } from "./entity";
 import { formatCount, formatValue } from "./format";
@@ -29,6 +30,7 @@ const CATCH_UP_MS = 10_000;
 const FOLLOW_ALL_MAX = 20_000;
 const REFRESH_MS = 15_000;
 const PRODUCTS_MS = 60_000;
+const CAMERAS_MS = 300_000;
 
 let products: Product[] = [];
 let map: CityMap | null = null;
@@ -54,6 +56,10 @@ async function start(): Promise<void> {
   await loadProducts();
   const { makeMap } = await import("./map");
   map = await makeMap({ moved, failed: (status, detail) => showFailure(status, detail, () => void reload()), describe });
+  const drawnMap = map;
+  const loadCameras = followCameras((fields) => drawnMap.showCameras(fields));
+  void loadCameras();
+  setInterval(() => void loadCameras(), CAMERAS_MS);
   followLive();
   void paint();
   if (state().entity) void openEntity(false);

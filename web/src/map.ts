@@ -5,7 +5,8 @@ import { baseStyle, labelLayers } from "./basemap";
 import { byId, isPhone, reducedMotion } from "./dom";
 import { attachHover } from "./hover";
 import { language, t } from "./i18n";
-import { cellColour, pointColour, namesFrom, pointRadius, POINTS, POINTS_ZOOM, SOURCE, twinLayers } from "./paint";
+import type { Fields } from "./fields-of-view";
+import { CAMERAS, cellColour, pointColour, namesFrom, pointRadius, POINTS, POINTS_ZOOM, SOURCE, twinLayers } from "./paint";
 import { makePulse } from "./pulse";
 import type { Scale } from "./scale";
 import { instant, state, update } from "./state";
@@ -19,6 +20,8 @@ export interface CityMap {
   colour(scale: Scale | null, count: number): void;
   apply(changes: Iterable<Change>, field: string): void;
   select(position: [number, number] | null): void;
+  /** What cameras see. */
+  showCameras(fields: Fields): void;
   flyTo(position: [number, number], zoom?: number): void;
   box(): Box;
   showsPoints(): boolean;
@@ -75,6 +78,7 @@ export async function makeMap(events: MapEvents): Promise<CityMap> {
 function addData(map: MapView): void {
   map.addSource(SOURCE, { type: "vector", tiles: [tileAddress()], minzoom: 0, maxzoom: 14, promoteId: { [POINTS]: "id" } });
   map.addSource("selected", { type: "geojson", data: EMPTY });
+  map.addSource(CAMERAS, { type: "geojson", data: EMPTY });
   map.addSource("pulse", { type: "geojson", data: EMPTY });
   for (const layer of [...twinLayers(), ...labelLayers()]) map.addLayer(layer);
 }
@@ -128,6 +132,7 @@ function face(map: MapView): CityMap {
       selected?.setData(position ? { type: "Point", coordinates: position } : EMPTY);
       if (position) reveal(map, position);
     },
+    showCameras: (fields) => void map.getSource<GeoJSONSource>(CAMERAS)?.setData(fields),
     flyTo(position, zoom) {
       const target = { center: position, zoom: zoom ?? map.getZoom() };
       if (reducedMotion()) map.jumpTo(target);

@@ -5,6 +5,9 @@ import { NO_VALUE, type Scale } from "./scale";
 export const SOURCE = "twin";
 export const POINTS = "points";
 export const CELLS = "cells";
+/** What cameras see: apart from every ramp of figures. */
+export const CAMERAS = "cameras";
+const CAMERA_COLOUR = "#8a2f8f";
 /** Below this zoom tiles hold cells, from it on points (the server's rule). */
 export const POINTS_ZOOM = 13;
 
@@ -47,6 +50,15 @@ export function twinLayers(): LayerSpecification[] {
     {
       id: "cells", type: "fill", source: SOURCE, "source-layer": CELLS, maxzoom: POINTS_ZOOM,
       paint: { "fill-color": NO_VALUE, "fill-opacity": 0.93 },
+    },
+    {
+      id: "camera-fields", type: "fill", source: CAMERAS, minzoom: 10,
+      paint: { "fill-color": CAMERA_COLOUR, "fill-opacity": ["case", ["get", "closed"], 0.08, 0.24] },
+    },
+    {
+      // Wide from afar, where a field of view would be less than a dot.
+      id: "camera-lines", type: "line", source: CAMERAS, minzoom: 10, layout: { "line-join": "round" },
+      paint: { "line-color": CAMERA_COLOUR, "line-opacity": ["case", ["get", "closed"], 0.45, 0.9], "line-width": ["interpolate", ["linear"], ["zoom"], 10, 3.5, 14, 2, 18, 1.6] },
     },
     { id: "pulse", type: "circle", source: "pulse", minzoom: POINTS_ZOOM, paint: { "circle-color": "#0066cc", "circle-opacity": 0, "circle-radius": 4 } },
     {

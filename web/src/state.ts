@@ -18,13 +18,15 @@ export interface State {
   knownAsOn: number | null;
   entity: string | null;
   table: boolean;
+  /** Whether the fields of view of cameras are drawn. */
+  cameras: boolean;
   view: View;
 }
 
 type Listener = (state: Readonly<State>, changed: ReadonlySet<keyof State>) => void;
 
 const initialView: View = { zoom: CITY.zoom, lat: CITY.centre[1], lon: CITY.centre[0] };
-let current: State = { product: null, field: null, scale: "quantile", asOf: null, knownAsOn: null, entity: null, table: false, view: initialView, ...readHash() };
+let current: State = { product: null, field: null, scale: "quantile", asOf: null, knownAsOn: null, entity: null, table: false, cameras: true, view: initialView, ...readHash() };
 const listeners = new Set<Listener>();
 let writeTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -58,6 +60,7 @@ function readHash(): Partial<State> {
   }
   if (query.get("scale") === "linear") found.scale = "linear";
   if (query.has("table")) found.table = true;
+  if (query.get("cameras") === "off") found.cameras = false;
   const asOf = Date.parse(query.get("as_of") ?? "");
   if (Number.isFinite(asOf)) found.asOf = asOf;
   const known = Date.parse(query.get("known_as_on") ?? "");
@@ -70,7 +73,7 @@ function clamp(n: number, low: number, high: number): number {
 }
 
 function writeHash(): void {
-  const { view, product, field, scale, asOf, knownAsOn, entity, table } = current;
+  const { view, product, field, scale, asOf, knownAsOn, entity, table, cameras } = current;
   const items = [`map=${view.zoom.toFixed(2)}/${view.lat.toFixed(5)}/${view.lon.toFixed(5)}`];
   if (product) items.push(`product=${encodeURIComponent(product)}`);
   if (field) items.push(`field=${encodeURIComponent(field)}`);
@@ -79,13 +82,14 @@ function writeHash(): void {
   if (knownAsOn !== null) items.push(`known_as_on=${new Date(knownAsOn).toISOString()}`);
   if (entity) items.push(`entity=${encodeURIComponent(entity)}`);
   if (table) items.push("table");
+  if (!cameras) items.push("cameras=off");
   history.replaceState(null, "", `#${items.join("&")}`);
   dispatchEvent(new CustomEvent("portico:hash"));
 }
 
 /** Follows a hash that someone typed or pasted, and back/forward. */
 addEventListener("hashchange", () => {
-  update({ entity: null, asOf: null, knownAsOn: null, table: false, ...readHash() });
+  update({ entity: null, asOf: null, knownAsOn: null, table: false, cameras: true, ...readHash() });
 });
 
 /** The two time parameters of every request. */

@@ -11,6 +11,7 @@ async function load(name) {
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
 }
 
+const { fieldsOfView, nameOf, ringOf } = await load("fields-of-view.ts");
 const { addReplayed, conversion, previewFields } = await load("suggestion.ts");
 
 it("a conversion is written as a person would", () => {
@@ -30,4 +31,13 @@ it("steps of a replay add up, and what is left out is counted once", () => {
   const step = (replayed, left) => ({ replayed, left, skipped: { cut: 2 }, stored: replayed - 1, late: 0, duplicate: 1, quarantined: 0, dropped: 0, rejects: [{ reason: "x", message: "m" }] });
   const sum = [step(500, 700), step(500, 200), step(200, 0)].reduce(addReplayed, null);
   assert.deepEqual([sum.replayed, sum.stored, sum.duplicate, sum.left, sum.skipped, sum.rejects.length], [1200, 1197, 3, 0, { cut: 2 }, 3]);
+});
+
+it("a field of view is a closed ring, and what is none draws nothing", () => {
+  assert.deepEqual(ringOf("[[11,44],[12,44],[12,45]]"), [[11, 44], [12, 44], [12, 45], [11, 44]]);
+  for (const text of ["", "{}", "[[11,44],[12,44]]", "[[11,44],[12],[12,45]]", "[[11,44],[12,null],[12,45]]"]) assert.equal(ringOf(text), null, text);
+  const feature = (id, values) => ({ id, properties: { values } });
+  const found = fieldsOfView([feature("urn:ngsi-ld:Camera:bologna:porta-1", { field_of_view: "[[11,44],[12,44],[12,45]]", state: "closed" }), feature("urn:x:y:z:w", {})]);
+  assert.deepEqual(found.features.map((f) => f.properties), [{ id: "urn:ngsi-ld:Camera:bologna:porta-1", name: "Porta 1", closed: true }]);
+  assert.equal(nameOf("urn:ngsi-ld:Camera:bologna:viale-aldini_2"), "Viale Aldini 2");
 });

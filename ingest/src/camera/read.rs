@@ -1,6 +1,6 @@
 //! Files of the register.
 
-use super::{Homography, Purpose, Register, Stream};
+use super::{Homography, Purpose, Register, Stream, sector::Sector};
 use crate::{IngestError, mapping::keys::Keys};
 use schemas::{EntityId, Position, Tenant, Timestamp};
 use toml::{Table, Value};
@@ -27,10 +27,10 @@ pub(super) fn file(file: &str, text: &str, register: &mut Register) -> Result<()
 fn add(place: &str, table: Table, register: &mut Register) -> Result<()> {
     let mut keys = Keys::new(place, table);
     let stream = stream(&mut keys)?;
-    if register.streams.iter().any(|s| s.tenant == stream.tenant && s.id == stream.id) {
+    let at = register.streams.len();
+    if register.by_id.entry(stream.tenant.clone()).or_default().insert(stream.id.clone(), at).is_some() {
         return keys.fail("id", format!("'{}' stands twice in the register of {}", stream.id, stream.tenant));
     }
-    let at = register.streams.len();
     let own = register.by_name.entry(stream.tenant.clone()).or_default();
     for name in &stream.names {
         if own.insert(name.clone(), at).is_some() {
@@ -59,6 +59,8 @@ fn stream(keys: &mut Keys) -> Result<Stream> {
         return keys.fail("retention_days", format!("must be a whole number from 1 to {RETENTION_DAYS_MAX}"));
     }
     let tenant = keys.parsed("tenant", Tenant::new)?.ok_or_else(|| keys.error("tenant", "is missing"))?;
+    let position = position(keys)?;
+    let sector = sector(keys, position)?;
     Ok(Stream {
         names: texts(keys, "names", TEXT_MAX)?,
         owner: need(keys, "owner")?,
@@ -68,7 +70,8 @@ fn stream(keys: &mut Keys) -> Result<Stream> {
         dpia: need(keys, "dpia")?,
         retention_days: retention_days as u32,
         recipients: texts(keys, "recipients", TEXT_MAX)?,
-        field_of_view: ring(keys)?,
+        position,
+        field_of_view: ring(keys, sector)?,
         zones: optional_texts(keys, "zones", ZONE_MAX)?,
         image: image(keys)?,
         homography: homography(keys)?,
@@ -114,8 +117,35 @@ fn numbers<const N: usize>(value: &Value) -> Option<[f64; N]> {
     list.try_into().ok()
 }
 
-fn ring(keys: &mut Keys) -> Result<Vec<Position>> {
+fn position(keys: &mut Keys) -> Result<Option<Position>> {
+    match keys.take("position").as_ref().map(numbers::<2>) {
+        None => Ok(None),
+        Some(at) => match at.and_then(|[lon, lat]| Position::new(lon, lat)) {
+            Some(at) => Ok(Some(at)),
+            None => keys.fail("position", "must be [longitude, latitude] in degrees, WGS 84"),
+        },
+    }
+}
+
+/// `bearing`, `angle` and `range_m`, all or none.
+fn sector(keys: &mut Keys, position: Option<Position>) -> Result<Option<Sector>> {
+    let [bearing, angle, range_m] = ["bearing", "angle", "range_m"].map(|key| keys.take(key).map(|v| number(&v).unwrap_or(f64::NAN)));
+    let (Some(bearing), Some(angle), Some(range_m)) = (bearing, angle, range_m) else {
+        let none = bearing.is_none() && angle.is_none() && range_m.is_none();
+        return if none { Ok(None) } else { keys.fail("bearing", "comes with 'angle' and 'range_m'; write all three or none") };
+    };
+    let Some(from) = position else { return keys.fail("position", "is missing; a bearing needs the place that it is taken from") };
+    match Sector::new(from, bearing, angle, range_m) {
+        Ok(sector) => Ok(Some(sector)),
+        Err((key, rule)) => keys.fail(key, rule),
+    }
+}
+
+fn ring(keys: &mut Keys, sector: Option<Sector>) -> Result<Vec<Position>> {
     let list = keys.list("field_of_view")?;
+    if let (Some(sector), true) = (sector, list.is_empty()) {
+        return Ok(sector.ring());
+    }
     let corner = |v: &Value| numbers::<2>(v).and_then(|[lon, lat]| Position::new(lon, lat));
     let mut ring: Vec<Position> = match list.iter().map(corner).collect::<Option<_>>() {
         Some(ring) => ring,
@@ -127,7 +157,7 @@ fn ring(keys: &mut Keys) -> Result<Vec<Position>> {
     if (3..=CORNERS_MAX).contains(&ring.len()) {
         Ok(ring)
     } else {
-        keys.fail("field_of_view", format!("must have 3 to {CORNERS_MAX} corners: the ground that the camera may observe"))
+        keys.fail("field_of_view", format!("must have 3 to {CORNERS_MAX} corners: the ground that the camera may observe; or write position, bearing, angle and range_m"))
     }
 }
 

@@ -107,3 +107,32 @@ fn topics_of_cameras_are_known_by_their_makers_conventions() {
         assert!(!is_protected_topic(topic.as_bytes()), "{topic}");
     }
 }
+
+#[test]
+fn a_place_a_bearing_an_angle_and_a_range_are_a_field_of_view() {
+    let whole = EXAMPLE.split("[[stream]]").nth(1).unwrap();
+    let ring = whole.lines().find(|l| l.starts_with("field_of_view")).unwrap();
+    let with = |sector: &str| {
+        let text = format!("[[stream]]{}", whole.replace(ring, sector));
+        Register::parse([("c.toml", text.as_str())], Key::default()).map(|r| r.streams()[0].clone())
+    };
+    let stream = with("position = [11.33, 44.49]\nbearing = 90\nangle = 60\nrange_m = 100").unwrap();
+    let at = |lon: f64, lat: f64| Position::new(lon, lat).unwrap();
+    assert_eq!(stream.field_of_view.len(), 14, "the place and thirteen points of the arc");
+    // 100 m are 0.00126 degrees of longitude and 0.0009 of latitude here.
+    assert!(stream.seen(at(11.3312, 44.49)).is_some() && stream.seen(at(11.3314, 44.49)).is_none());
+    assert!(stream.seen(at(11.3306, 44.4902)).is_some() && stream.seen(at(11.3306, 44.4905)).is_none());
+    assert!(stream.seen(at(11.3299, 44.49)).is_none(), "nothing behind it");
+    let around = with("position = [11.33, 44.49]\nbearing = 0\nangle = 360\nrange_m = 100").unwrap();
+    assert!(around.field_of_view.len() == 72 && around.seen(at(11.3299, 44.4901)).is_some());
+    for (sector, want) in [
+        ("bearing = 90\nangle = 60\nrange_m = 100", "position: is missing"),
+        ("position = [11.33, 44.49]\nbearing = 90", "bearing: comes with 'angle' and 'range_m'"),
+        ("position = [11.33, 44.49]\nbearing = 400\nangle = 60\nrange_m = 100", "bearing: must be degrees clockwise from north"),
+        ("position = [11.33, 44.49]\nbearing = 90\nangle = 'x'\nrange_m = 100", "angle: must be the opening"),
+        ("position = [11.33, 44.49]", "or write position, bearing, angle and range_m"),
+    ] {
+        let e = with(sector).unwrap_err().to_string();
+        assert!(e.contains(want), "{want}: {e}");
+    }
+}

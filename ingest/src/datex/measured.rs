@@ -1,7 +1,7 @@
 //! Measured data: `siteMeasurements` of both versions, and `FDT_data`.
 
 use super::{Kind, Record, Sites, Value, is_true, time, value};
-use crate::{capped::write_json, xml::Element};
+use crate::xml::Element;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -82,14 +82,7 @@ pub(super) fn write(root: Element<'_>, published_at: &str, sites: &Sites, record
         street: known.and_then(|k| k.name.as_deref()),
         rows: &rows,
     };
-    finish(record, Kind::MeasuredData, &document)
-}
-
-fn finish(record: &mut Record, kind: Kind, document: &Document<'_>) -> serde_json::Result<()> {
-    record.kind = kind;
-    record.n_rows = document.rows.len();
-    document.site.clone_into(&mut record.site);
-    write_json(&mut record.document, document)
+    record.fill(Kind::MeasuredData, site, rows.len(), &document)
 }
 
 /// One value with its index. One pass, because files have hundreds of thousands of them.
@@ -161,5 +154,5 @@ pub(super) fn write_fdt(root: Element<'_>, at: &str, record: &mut Record) -> ser
         street: root.attribute("Road_name"),
         rows: if row.says_something() { std::slice::from_ref(&row) } else { &[] },
     };
-    finish(record, Kind::Fdt, &document)
+    record.fill(Kind::Fdt, &site, document.rows.len(), &document)
 }

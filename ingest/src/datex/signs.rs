@@ -1,19 +1,12 @@
 //! Variable message signs: `vmsControllerStatus` (version 3) and `vmsUnit` (version 2). Images are not kept, only that there is one.
 
-use super::{Kind, Record, Sites, is_true, shortened, time};
-use crate::{capped::write_json, xml::Element};
+use super::{Kind, Record, Rows, Sites, is_true, shortened, time};
+use crate::xml::Element;
 use serde::Serialize;
 
 const TEXT_CHARS_MAX: usize = 1_000;
 /// Longer than any identifier that a contract takes.
 const ID_CHARS_MAX: usize = 300;
-
-#[derive(Serialize)]
-struct Document<'t> {
-    kind: &'static str,
-    site: &'t str,
-    rows: &'t [Row<'t>],
-}
 
 #[derive(Debug, Default, Serialize)]
 struct Row<'t> {
@@ -45,10 +38,7 @@ pub(super) fn write(root: Element<'_>, published_at: &str, sites: &Sites, record
     for sign in root.children().filter(|c| c.attribute("vmsIndex").is_some()) {
         signs(site, sign, time(root.child("statusUpdateTime"), published_at), sites, &mut rows);
     }
-    record.kind = Kind::Vms;
-    record.n_rows = rows.len();
-    site.clone_into(&mut record.site);
-    write_json(&mut record.document, &Document { kind: "vms", site, rows: &rows })
+    record.fill(Kind::Vms, site, rows.len(), &Rows { kind: "vms", site, rows: &rows })
 }
 
 /// One row per message of the sign; one without a text when it shows none.

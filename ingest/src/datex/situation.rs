@@ -1,17 +1,10 @@
 //! Situations: one row per version of a record. Comments that are not public (`nonGeneralPublicComment`) are never read.
 
-use super::{Kind, Record, local_type, point, shortened, time, utc};
-use crate::{capped::write_json, xml::Element};
+use super::{Kind, Record, Rows, local_type, point, shortened, time, utc};
+use crate::xml::Element;
 use serde::Serialize;
 
 const COMMENT_CHARS_MAX: usize = 2_000;
-
-#[derive(Serialize)]
-struct Document<'t> {
-    kind: &'static str,
-    site: &'t str,
-    rows: &'t [Row<'t>],
-}
 
 #[derive(Debug, Default, Serialize)]
 struct Row<'t> {
@@ -49,11 +42,8 @@ struct Row<'t> {
 pub(super) fn write(root: Element<'_>, published_at: &str, record: &mut Record) -> serde_json::Result<()> {
     let confidentiality = root.child("headerInformation").and_then(|h| h.text_of("confidentiality"));
     let rows: Vec<Row<'_>> = root.all("situationRecord").map(|r| row(r, published_at, confidentiality)).collect();
-    record.kind = Kind::Situation;
-    record.n_rows = rows.len();
     let site = root.attribute("id").unwrap_or_default();
-    site.clone_into(&mut record.site);
-    write_json(&mut record.document, &Document { kind: "situation", site, rows: &rows })
+    record.fill(Kind::Situation, site, rows.len(), &Rows { kind: "situation", site, rows: &rows })
 }
 
 fn row<'t>(record: Element<'t>, published_at: &'t str, confidentiality: Option<&'t str>) -> Row<'t> {

@@ -1,7 +1,6 @@
 //! Writes line protocol: what Prometheus and OpenTelemetry send becomes lines, so that one reader and one kind of mapping serve all.
 
-use super::too_large;
-use crate::IngestError;
+use crate::{IngestError, http::within_limit};
 use std::fmt::Write as _;
 
 /// Lines under construction, within a limit: each repeats its labels, so a small body could become a large one.
@@ -57,7 +56,7 @@ impl Writer {
             let _ = write!(self.out, " {nanos}");
         }
         self.out.push('\n');
-        if self.out.len() > self.bytes_max { Err(too_large(self.out.len(), self.bytes_max)) } else { Ok(()) }
+        within_limit(self.out.len(), self.bytes_max)
     }
 
     pub(super) fn finish(self) -> bytes::Bytes {

@@ -4,11 +4,8 @@
 //! every NaN of a quantile without observations, so they are left out; infinities are quarantined; histograms of the experimental
 //! native kind, exemplars and metadata are left out.
 
-use super::{
-    line::{Number, Writer},
-    too_large,
-};
-use crate::IngestError;
+use super::line::{Number, Writer};
+use crate::{IngestError, http::within_limit};
 use bytes::Bytes;
 use prost::Message;
 
@@ -49,9 +46,7 @@ pub(super) struct Sample {
 pub(super) fn lines(body: &[u8], bytes_max: usize) -> Result<Bytes, IngestError> {
     let broken = |e: &dyn std::fmt::Display| IngestError::Invalid(format!("not a remote write of Prometheus: {e}"));
     let len = snap::raw::decompress_len(body).map_err(|e| broken(&e))?;
-    if len > bytes_max {
-        return Err(too_large(len, bytes_max));
-    }
+    within_limit(len, bytes_max)?;
     let plain = snap::raw::Decoder::new().decompress_vec(body).map_err(|e| broken(&e))?;
     let request = WriteRequest::decode(plain.as_slice()).map_err(|e| broken(&e))?;
     let mut out = Writer::new(bytes_max);

@@ -254,4 +254,4 @@ fn alert<'f>(entity: &'f str, a: &'f Alert, published: Timestamp, out: &mut Vec<
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,6 +10,8 @@ use schemas::{Counts, Timestamp};
 use serde_json::Value;
 use std::{path::PathBuf, sync::Arc};
 
+mod every_fixture;
+
 pub(super) const NOW: &str = "2026-03-01T10:00:00Z";
 
 /// A pipeline over memory.

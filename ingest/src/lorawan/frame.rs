@@ -13,6 +13,9 @@ use lrwn::{
 /// MHDR, MACPayload of 7 bytes at least, MIC.
 const DATA_MIN: usize = 12;
 const JOIN_REQUEST: usize = 23;
+const FCTRL_AT: usize = 5;
+const FOPTS_AT: usize = 8;
+const LINK_CHECK_REQ: u8 = 0x02;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Frame {
@@ -38,6 +41,8 @@ pub(super) struct DataUp {
     /// The device asks for any answer, or it will slow down.
     pub(super) adr_ack_req: bool,
     pub(super) f_port: Option<u8>,
+    /// MAC commands of the header, as they came.
+    f_opts: Vec<u8>,
     /// Encrypted.
     frm_payload: Vec<u8>,
     phy: PhyPayload,
@@ -77,6 +82,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Frame, String> {
             adr: mac.fhdr.f_ctrl.adr,
             adr_ack_req: mac.fhdr.f_ctrl.adr_ack_req,
             f_port: mac.f_port,
+            f_opts: bytes.get(FOPTS_AT..FOPTS_AT + usize::from(bytes[FCTRL_AT] & 0x0f)).unwrap_or_default().to_vec(),
             frm_payload: match &mac.frm_payload {
                 Some(FRMPayload::Raw(bytes)) => bytes.clone(),
                 _ => Vec::new(),
@@ -111,13 +117,28 @@ impl DataUp {
         lrwn::encrypt_frm_payload(&keys.app_s_key.0, true, &address, f_cnt, &self.frm_payload).ok().map(|plain| (port, plain))
     }
 
-    /// Whether the device asks how well it is heard (LinkCheckReq).
+    /// Whether the device asks how well it is heard (LinkCheckReq). Read here, because the library overflows on a margin that no
+    /// device may send (DevStatusAns); what follows a command that is not known cannot be read.
     pub(super) fn asks_link_check(&self) -> bool {
-        let mut phy = self.phy.clone();
-        if phy.decode_f_opts_to_mac_commands().is_err() {
-            return false;
+        let mut rest = self.f_opts.as_slice();
+        while let Some((&command, after)) = rest.split_first() {
+            if command == LINK_CHECK_REQ {
+                return true;
+            }
+            let Some(after) = uplink_command_len(command).and_then(|n| after.get(n..)) else { return false };
+            rest = after;
         }
-        matches!(&phy.payload, Payload::MACPayload(mac) if mac.fhdr.f_opts.contains(&MACCommand::LinkCheckReq))
+        false
+    }
+}
+
+/// Bytes that follow the identifier of a MAC command of a device (LoRaWAN 1.0.x, sections 5, 14 and 15).
+const fn uplink_command_len(command: u8) -> Option<usize> {
+    match command {
+        0x02 | 0x04 | 0x08 | 0x09 | 0x0d | 0x12 => Some(0),
+        0x03 | 0x05 | 0x07 | 0x0a | 0x10 | 0x11 | 0x13 => Some(1),
+        0x06 => Some(2),
+        _ => None,
     }
 }
 

@@ -7,7 +7,8 @@ use super::{
     template::{Captures, TenantRule, TextTemplate, TopicTemplate},
 };
 use crate::{
-    IngestError, camera,
+    IngestError,
+    camera::{self, Register},
     codec::{Codec, Codecs},
     decode::{
         block::Entity,
@@ -70,6 +71,8 @@ pub struct Choice {
     pub table: Arc<Table>,
     /// From the topic; absent when the payload must name it.
     pub entity: Option<Result<Entity, Reject>>,
+    /// Of products of cameras, whose streams may be kept for less long than the contract allows.
+    pub cameras: Option<Arc<Register>>,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,7 @@ struct Compiled {
     mapping: Mapping,
     codec: Option<Arc<Codec>>,
     plan: Arc<Plan>,
+    cameras: Option<Arc<Register>>,
 }
 
 /// The mappings in force, compiled.
@@ -120,6 +124,7 @@ impl InForce {
                 },
                 codec: mapping.codec.as_deref().map(|name| codec(&mapping.name, name, &mappings.codecs)).transpose()?,
                 plan: Arc::new(Plan::compile(&mapping, contract)?),
+                cameras: camera::PROTECTED.contains(&mapping.product.as_str()).then(|| Arc::clone(&mappings.cameras)),
                 mapping,
             });
         }
@@ -244,7 +249,8 @@ impl Router {
             }
             let entity = compiled.entity.as_ref().map(|template| self.entity(&table, &template.fill(captures)));
             let last = when.is_empty();
-            choices.push(Choice { when, codec: compiled.codec.clone(), plan: Arc::clone(&compiled.plan), table, entity });
+            let (codec, plan, cameras) = (compiled.codec.clone(), Arc::clone(&compiled.plan), compiled.cameras.clone());
+            choices.push(Choice { when, codec, plan, table, entity, cameras });
             if last {
                 break;
             }
@@ -262,8 +268,8 @@ impl Router {
             return Err(Reject::field(Reason::UnknownTopic, "measurement", message));
         };
         let format = Some(format::named(format::LINE_PROTOCOL).map_err(|e| Reject::new(Reason::UnknownTopic, e))?);
-        let choice =
-            Choice { when: Vec::new(), codec: None, plan: Arc::clone(plan), table: self.table(sender, &plan.contract), entity: None };
+        let table = self.table(sender, &plan.contract);
+        let choice = Choice { when: Vec::new(), codec: None, plan: Arc::clone(plan), table, entity: None, cameras: None };
         Ok(Route::Known(Known { format, selector: None, n_selects: 0, choices: vec![choice] }))
     }
 
@@ -293,7 +299,7 @@ impl Router {
         }
         let table = self.table(sender, &plan.contract);
         let entity = local.map(|local| self.entity(&table, local));
-        let choice = Choice { when: Vec::new(), codec: None, plan: Arc::clone(plan), table, entity };
+        let choice = Choice { when: Vec::new(), codec: None, plan: Arc::clone(plan), table, entity, cameras: None };
         Ok(Route::Known(Known { format: None, selector: None, n_selects: 0, choices: vec![choice] }))
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn history(door: &Door, schema: Option<&str>, name: &[String]) 
     if schema == schemas::ops::TENANT && !door.is_admin() {
         return Err(LakehouseError::Forbidden("the history of a table of 'ops' is for administrators".to_owned()));
     }
-    let commits = door.store().history(&view.table).await?;
+    let commits = door.store().history(&view.table, None).await?;
     let batch = RecordBatch::try_new(
         history_schema(),
         vec![

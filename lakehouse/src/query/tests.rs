@@ -144,7 +144,7 @@ async fn other_tenants_do_not_exist() {
     }
     assert!(city.ask("DESCRIBE HISTORY bologna.level", imola()).await.is_err());
     let listed = city.ask("SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema NOT IN ('information_schema', 'pg_catalog') ORDER BY 1, 2", imola()).await.unwrap();
-    assert_eq!(listed, "imola | level\nops | audit\nops | ledger\nops | quarantine\nops | replayed\n");
+    assert_eq!(listed, "imola | level\nops | audit\nops | deletions\nops | ledger\nops | quarantine\nops | replayed\n");
     assert!(!city.ask("SELECT relname, relnamespace FROM pg_catalog.pg_class", imola()).await.unwrap().contains("bologna"));
     assert_eq!(city.ask("SELECT DISTINCT tenant FROM ops.ledger", imola()).await.unwrap(), "imola\n");
     assert_eq!(city.admin("SELECT DISTINCT tenant FROM ops.ledger ORDER BY 1").await, "bologna\nimola\n");

@@ -1,7 +1,7 @@
 //! A clock that the test moves; days are counted from [`NOW`], which is a midnight.
 
 use crate::{
-    CompactBudget, LakehouseError,
+    CompactBudget, LakehouseError, Removed,
     store::Store,
     testing::{NOW, TestRow, append, config, frame, kept, shown, table},
 };
@@ -41,11 +41,12 @@ async fn whole_dates_go_in_one_commit_and_only_when_they_are_over() {
     assert_eq!(store.expire().await.unwrap(), [], "day 0 is refused from today on and goes tomorrow");
     clock.set(day(5));
     let gone = store.expire().await.unwrap();
-    assert_eq!((gone[0].rows, gone[0].files, gone[0].from, gone[0].to), (2, 2, NOW.date(), NOW.date() + 1));
+    let whole = Removed { entity_id: None, rows: 2, from: NOW.date(), to: NOW.date() + 1 };
+    assert_eq!((gone[0].files, gone[0].removed.as_slice()), (2, [whole].as_slice()));
     assert_eq!(gone.len(), 1, "the ledger has no contract, and stays");
     assert_eq!(values(&store).await, [2, 3]);
     assert_eq!(shown(&store).await.ledger, ledger);
-    let history = store.history(&table()).await.unwrap();
+    let history = store.history(&table(), None).await.unwrap();
     assert_eq!((history[0].operation.as_str(), history[0].files_removed, history[0].version), ("DELETE", 2, gone[0].version));
     assert_eq!(store.expire().await.unwrap(), [], "there is nothing left to do");
     store.compact(CompactBudget { full: true, ..CompactBudget::default() }).await.unwrap();
@@ -95,7 +96,7 @@ async fn a_stop_at_any_point_brings_nothing_back() {
     assert_eq!(values(&store).await, [1, 2, 2, 3, 3, 4], "of the old dates only what was hot is there");
     assert_eq!(store.expire().await.unwrap(), [], "hot rows wait for their flush");
     store.flush().await.unwrap();
-    assert_eq!(store.expire().await.unwrap()[0].rows, 1);
+    assert_eq!(store.expire().await.unwrap()[0].rows(), 1);
     assert_eq!(values(&store).await, [2, 2, 3, 3, 4]);
     drop(store);
     let store = open(dir.path(), &clock).await;

@@ -30,6 +30,7 @@ use tokio::sync::Notify;
 
 /// Tables whose logs are read at the same time.
 const OPEN_AT_ONCE: usize = 8;
+const _: () = assert!(OPEN_AT_ONCE * 2 <= crate::work::BLOCKING_THREADS, "every log that is read needs a second thread for its files");
 /// Frames that recovery shows at a time.
 const RECOVER_FRAMES: usize = 64;
 
@@ -85,6 +86,7 @@ impl Store {
             compact_lock: tokio::sync::Mutex::default(),
             pending: Mutex::default(),
             file_serial: AtomicU64::new(0),
+            searched: Mutex::default(),
             instance,
             slots: Mutex::new(slots),
             flush_wanted: Arc::default(),

@@ -157,7 +157,7 @@ async fn files_are_partitioned_sorted_and_carry_statistics() {
     );
     assert_eq!(store.newest(&table()).unwrap().0, at(1_500));
     // Read back from the table's own log, statistics are those that were written.
-    let (files, history) = (view.files.to_vec(), store.history(&table()).await.unwrap());
+    let (files, history) = (view.files.to_vec(), store.history(&table(), None).await.unwrap());
     assert_eq!(history.iter().map(|h| (h.version, h.rows_added)).collect::<Vec<_>>(), [(1, 4), (0, 0)]);
     drop((view, store));
     let store = open(config(dir.path()), &one()).await.unwrap();

@@ -1,6 +1,11 @@
 //! `portico twin verify`: the saved twin equals one rebuilt from the tables (TW-1).
 
-use crate::{config::Config, node, out::say, wire};
+use crate::{
+    config::Config,
+    node::{self, retention::Kept},
+    out::say,
+    wire,
+};
 use anyhow::{Result, bail};
 use schemas::{Clock as _, SystemClock};
 use std::sync::Arc;
@@ -11,7 +16,9 @@ pub async fn verify(config: &Config) -> Result<()> {
     let contracts = node::contracts(config)?;
     let lakehouse = node::open_lakehouse(config, &contracts, Arc::new(SystemClock)).await?;
     let feed = wire::TwinFeed::open(&lakehouse, &contracts, &config.state_dir()).await?;
-    if config.lake.retention && feed.outlived(&contracts, SystemClock.now()) {
+    let register = node::register(config)?;
+    let kept = Kept::new(&contracts, register.as_ref(), &feed.snapshot());
+    if config.lake.retention && feed.outlived(&kept, SystemClock.now()) {
         say("the saved twin shows rows that retention has removed since; they are left out, as a start would do");
         feed.refold(&lakehouse, &contracts).await?;
     }

@@ -11,7 +11,7 @@ const KEY_FILE: &str = "cameras.key";
 const KEY_BYTES: usize = 32;
 
 /// The register of `data.cameras`; empty, and refusing every camera, without the setting.
-pub(super) fn register(config: &Config) -> Result<Arc<Register>> {
+pub fn register(config: &Config) -> Result<Arc<Register>> {
     let files = texts(&config.data.cameras, "toml")?;
     if files.is_empty() {
         return Ok(Arc::default());

@@ -74,23 +74,22 @@ pub(super) fn start(parts: &Arc<Parts>, config: &Config, stop: &CancellationToke
     if config.lake.retention {
         let parts = Arc::clone(parts);
         // Also at the start: a Portico that is stopped every night must get to it too.
-        repeat(Duration::ZERO, EXPIRE_EVERY, stop, tasks, move || expire(Arc::clone(&parts)));
+        repeat(Duration::ZERO, EXPIRE_EVERY, stop, tasks, move || {
+            let parts = Arc::clone(&parts);
+            async move { super::retention::round(&parts).await }
+        });
     }
+    let described = Arc::clone(parts);
+    // Again, because entries end by themselves.
+    repeat(Duration::ZERO, EXPIRE_EVERY, stop, tasks, move || {
+        let parts = Arc::clone(&described);
+        async move { super::camera_register::round(&parts).await }
+    });
     let (lakehouse, retain) = (parts.lakehouse.clone(), Duration::from_secs(config.lake.vacuum_hours * 3_600));
     every(VACUUM_EVERY, stop, tasks, move || {
         let lakehouse = lakehouse.clone();
         async move { Ok(lakehouse.vacuum(retain).await.map(|report| tracing::info!(?report, "vacuum"))?) }
     });
-}
-
-/// Removes what contracts no longer keep, from the tables and from what the twin shows.
-async fn expire(parts: Arc<Parts>) -> Result<()> {
-    parts.lakehouse.expire().await?;
-    if parts.feed.outlived(&parts.contracts, parts.clock.now()) {
-        parts.feed.refold(&parts.lakehouse, &parts.contracts).await?;
-        tracing::info!("the twin was folded anew without the removed rows");
-    }
-    Ok(())
 }
 
 fn every<F: Future<Output = Result<()>> + Send>(

@@ -1,5 +1,6 @@
 //! Keeps the twin in step with the log, shares its snapshots, and saves it.
 
+use crate::node::retention::Kept;
 use anyhow::{Context as _, Result};
 use api::city::ChangeBatch;
 use futures::StreamExt as _;
@@ -84,10 +85,8 @@ impl TwinFeed {
 
     /// Whether something is shown that retention has removed from the tables.
     #[must_use]
-    pub fn outlived(&self, contracts: &Contracts, now: Timestamp) -> bool {
-        let before: HashMap<_, _> = contracts.iter().filter_map(|c| Some((&c.product, c.expired_before(now)?))).collect();
-        let twin = self.snapshot();
-        twin.all().any(|e| before.get(&e.table().product).is_some_and(|date| e.oldest().date() < *date))
+    pub fn outlived(&self, kept: &Kept, now: Timestamp) -> bool {
+        self.snapshot().all().any(|e| kept.before(e, now).is_some_and(|date| e.oldest().date() < date))
     }
 
     /// Folds the tables anew, because rows that the twin shows were removed from them (TW-1). Frames go on coming meanwhile.

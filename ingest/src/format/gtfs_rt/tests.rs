@@ -111,7 +111,7 @@ fn scalar(message: &str, name: &str) -> u32 {
     }
 }
 
-fn sample(name: &str) -> Option<Vec<u8>> {
+pub(in crate::format) fn sample(name: &str) -> Option<Vec<u8>> {
     let root = std::env::var_os("PORTICO_SHARED")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
     let text = std::fs::read_to_string(root.join("data/gtfs").join(name)).ok();

@@ -50,6 +50,31 @@ fn told(judged: &Judged) -> Result<(u64, String), &'static str> {
     }
 }
 
+/// Found by fuzzing: the library's reader of commands overflows on a margin of 128 and more.
+#[test]
+fn commands_of_a_device_are_walked_and_never_trusted() {
+    for (f_opts, asks) in [
+        (&[0x06, 0x52, 0xb6][..], false),
+        (&[0x06, 0x52, 0xb6, 0x02], true),
+        (&[0x03, 0x07, 0x02], true),
+        (&[0x02], true),
+        (&[0x03, 0x02], false),
+        (&[0x80, 0x02], false),
+        (&[0x06, 0x02], false),
+        (&[], false),
+    ] {
+        let mut network = network(&[]);
+        let mut phy = vec![0x40, 0x04, 0x03, 0x02, 0x01, f_opts.len() as u8, 0, 0];
+        phy.extend(f_opts);
+        phy.extend([0; 4]);
+        let mut phy = lrwn::PhyPayload::from_slice(&phy).unwrap();
+        let key = lrwn::AES128Key::from_bytes([0x11; 16]);
+        phy.set_uplink_data_mic(lrwn::MACVersion::LoRaWAN1_0, 0, 0, 0, &key, &key).unwrap();
+        let judged = judge(&mut network, &phy.to_vec().unwrap(), NOW);
+        assert_eq!((&judged.verdict, judged.answer.is_some()), (&Verdict::MacOnly, asks), "{f_opts:02x?}");
+    }
+}
+
 #[test]
 fn counters_roll_over_at_16_bits_and_replays_are_told() {
     let mut network = network(&[]);

@@ -292,3 +292,24 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn a_row_that_its_camera_no_longer_keeps_is_refused_although_its_contract_would_keep_it() {
+    let sink = Arc::new(MemorySink::default());
+    let text = CAMERAS.replacen("retention_days = 90", "retention_days = 30", 1);
+    let register = Arc::new(Register::parse([("cameras.toml", text.as_str())], Key::new([7; 32])).unwrap());
+    let config = crate::IngestConfig::default();
+    let pipeline = Pipeline::start(config, contracts(), mappings().with_cameras(&register), Arc::clone(&sink) as Arc<dyn Sink>).unwrap();
+    let city = City { sink, pipeline };
+    let now = Timestamp::parse(NOW).unwrap();
+    let event = |camera: &str, days: i64| {
+        let start = (now.0 / 1_000_000 - days * 86_400) as f64;
+        let after = json!({ "id": format!("{days}"), "camera": camera, "label": "person", "start_time": start });
+        message("frigate/events", json!({ "type": "new", "after": after }).to_string())
+    };
+    city.send(vec![event("front_door", 30), event("front_door", 31), event("front_cam", 60)]).await;
+    let counts = city.sink.counts();
+    assert_eq!((counts.stored + counts.late, counts.quarantined), (1, 2), "the thirtieth day is kept, the thirty-first is not");
+    let reasons = city.sink.quarantined();
+    assert!(reasons[0].column_by_name("message").unwrap().as_string::<i32>().value(0).contains("keep 30 days"));
+}
