@@ -36,6 +36,7 @@ mod cameras;
 mod doors;
 mod health;
 mod lorawan;
+mod quality;
 mod upkeep;
 
 /// Everything that the doors share.
