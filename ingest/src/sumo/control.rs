@@ -165,7 +165,9 @@ impl Controller {
             }
             Want::Phase(index) if index == now.phase => {
                 // What the phase has had counts, so that commands in a row cannot keep a red for ever.
-                let hold = self.order.hold_secs.min(phase.longest_secs() - now.spent_secs);
+                // A hold may end a long phase early, but not before its minimum.
+                let least = phase.shortest_secs() - now.spent_secs;
+                let hold = self.order.hold_secs.max(least).min(phase.longest_secs() - now.spent_secs);
                 if hold < 1.0 {
                     return Action::Refused(format!("phase {index} has had its longest green of {} s", phase.longest_secs()));
                 }

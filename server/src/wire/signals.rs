@@ -29,7 +29,7 @@ pub(super) async fn command(parts: &Arc<Parts>, request: CommandRequest) -> Resu
         Wanted::Program(program) => wire["program"] = program.as_str().into(),
     }
     let mut row = wire.clone();
-    for (name, value) in [("status", "requested"), ("requested_by", &request.actor), ("reason", &request.reason)] {
+    for (name, value) in [("status", "requested"), ("requested_by", request.actor.as_str()), ("reason", request.reason.as_str())] {
         row[name] = value.into();
     }
     write(parts, (&request.tenant, &request.signal, simulated), row, now).await?;
