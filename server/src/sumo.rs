@@ -105,9 +105,15 @@ pub async fn run(tenant: Tenant, args: SumoArgs, clock: Arc<dyn Clock>) -> Resul
         tokio::time::timeout(END_MAX, process.wait()).await.context("SUMO did not end")??;
     }
     ended.cancel();
-    ran?;
+    if let Err(error) = ran {
+        let complaints = child::complaints(&run_dir);
+        return Err(if complaints.is_empty() { error } else { error.context(format!("SUMO says: {complaints}")) });
+    }
     let (loops, signals) = (feed.await??, signals?);
-    say(&format!("{} intervals of detectors as {} messages, {signals} messages of signals, all acknowledged", loops.intervals, loops.messages));
+    say(&format!(
+        "{} intervals of detectors as {} messages, {signals} messages of signals, all acknowledged",
+        loops.intervals, loops.messages
+    ));
     if loops.flaws > 0 {
         say(&format!("{} intervals could not be used; see the log", loops.flaws));
     }

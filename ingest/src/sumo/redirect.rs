@@ -8,6 +8,13 @@ pub(super) fn redirect(text: &str, file: &str, interval_secs: Option<f64>) -> St
     let mut out = String::with_capacity(text.len() + 1_024);
     let mut rest = text;
     while let Some((start, tag)) = next(rest) {
+        // What is commented out stays so: a detector in a comment may end with the comment's own end.
+        if let Some(comment) = rest.find("<!--").filter(|at| *at < start) {
+            let end = rest[comment..].find("-->").map_or(rest.len(), |n| comment + n + 3);
+            out.push_str(&rest[..end]);
+            rest = &rest[end..];
+            continue;
+        }
         let end = rest[start..].find('>').map_or(rest.len(), |n| start + n);
         let inside = rest[start + 1 + tag.len()..end].trim_end();
         let (inside, closing) = inside.strip_suffix('/').map_or((inside, ""), |i| (i, "/"));

@@ -137,7 +137,7 @@ impl Scenario {
     fn configuration(&mut self) -> Result<String, IngestError> {
         let mut net = None;
         let file = self.config.clone();
-        each(&self.dir.join(&file), &["net-file", "route-files", "additional-files", "begin"], |e| {
+        each(&self.dir.join(&file), &["net-file", "route-files", "additional-files", "gui-settings-file", "begin"], |e| {
             let value = e.attribute("value").or_else(|| e.attribute("v")).unwrap_or_default();
             if e.name() == "begin" {
                 self.begin_secs = seconds(value).ok_or_else(|| format!("begin '{value}' is not a time in seconds"))?;
