@@ -63,7 +63,7 @@ pub enum Action {
     ReadStatus,
     ReadMetrics,
     ReadQuarantine,
-    /// Accepting mappings, replaying, editing the register.
+    /// Accepting mappings, replaying, editing the register, commanding signals.
     Operate,
 }
 

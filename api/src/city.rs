@@ -46,6 +46,12 @@ pub trait City: Send + Sync + 'static {
     /// Puts waiting messages through the pipeline again and resolves when they are durable. Harmless when repeated.
     fn replay(&self, request: ReplayRequest) -> BoxFuture<'_, Result<Replayed, ApiError>>;
 
+    /// Asks the controller of a signal for something, once that is noted durably. Errors: `NotFound` when nobody controls signals here.
+    fn command(&self, request: CommandRequest) -> BoxFuture<'_, Result<Commanded, ApiError>> {
+        let error = ApiError::not_found(format!("nobody controls '{}' here", request.signal));
+        Box::pin(std::future::ready(Err(error)))
+    }
+
     /// Takes a body of another system's protocol, and resolves when what it holds is durable. `body` is already decompressed, except
     /// where the protocol itself compresses (Prometheus).
     fn ingest_foreign(&self, request: ForeignRequest) -> BoxFuture<'_, Result<IngestReceipt, ApiError>>;
@@ -250,6 +256,34 @@ pub struct Accepted {
     pub in_force: bool,
 }
 
+/// What is wanted of a traffic signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    Phase(u8),
+    Program(String),
+}
+
+/// A command to a signal, authorised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandRequest {
+    pub actor: String,
+    pub tenant: Tenant,
+    pub signal: EntityId,
+    pub wanted: Wanted,
+    pub hold_secs: f64,
+    /// Void after so many seconds unless it was applied.
+    pub expires_secs: u64,
+    pub reason: String,
+}
+
+/// A command that was asked for; what becomes of it are rows of `signal_command`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Commanded {
+    pub command: String,
+    /// RFC 3339.
+    pub expires_at: String,
+}
+
 /// Which messages go through the pipeline again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayRequest {
@@ -354,7 +388,7 @@ pub struct TableStatus {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEvent {
     pub actor: String,
-    /// `sign_in`, `sign_out`, `sql`, `ingest`, `accept_mapping`, `replay`, `register`.
+    /// `sign_in`, `sign_out`, `sql`, `ingest`, `accept_mapping`, `replay`, `register`, `signal_command`.
     pub action: &'static str,
     /// What it was done to: a user, a query (first 2,000 characters), a product.
     pub object: String,

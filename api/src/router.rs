@@ -10,7 +10,7 @@ use crate::{
     layers::{self, RequestIds, Security},
     ops, pages,
     past::Past,
-    register, session, sql, view,
+    register, session, signals, sql, view,
 };
 use axum::{
     Router,
@@ -81,6 +81,7 @@ fn routes() -> Router<App> {
         .route("/api/quarantine/accept", post(devices::accept))
         .route("/api/quarantine/replay", post(devices::replay))
         .route("/api/register/{entity}", put(register::put))
+        .route("/api/signals/{entity}/command", post(signals::command))
         .merge(foreign::routes())
         .route("/api/ledger", get(ops::ledger))
         .route("/api/status", get(ops::status))

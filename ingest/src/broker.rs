@@ -34,7 +34,7 @@ use std::{
     },
     time::Duration,
 };
-use subscriptions::Hub;
+use subscriptions::{Delivery, Hub};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -157,6 +157,13 @@ impl Broker {
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         self.0.counters.snapshot()
+    }
+
+    /// Hands a message of the platform itself to whoever subscribed to its topic: QoS 0, not stored, not retained.
+    pub fn announce(&self, topic: &str, payload: bytes::Bytes) {
+        let delivery =
+            Delivery { topic: bytes::Bytes::copy_from_slice(topic.as_bytes()), payload, properties: bytes::Bytes::new(), retain: false };
+        self.0.hub.deliver(vec![delivery], 0);
     }
 
     /// Serves one listener until `stop`, then ends its connections: what they sent is made durable and acknowledged

@@ -81,6 +81,11 @@ impl Ingest {
         http::event(&self.pipeline, publisher, topic, body, self.clock.now()).await
     }
 
+    /// Says something to the subscribers of the embedded broker, on a topic below [`crate::topic::COMMANDS`], where no client may publish.
+    pub fn announce(&self, topic: &str, payload: Bytes) {
+        self.broker.announce(topic, payload);
+    }
+
     /// The door for other sources of messages: file import, replay, followed brokers.
     #[must_use]
     pub fn door(&self) -> Arc<dyn Door> {

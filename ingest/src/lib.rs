@@ -30,6 +30,7 @@ pub mod rows;
 pub mod sink;
 pub mod stats;
 pub mod suggest;
+pub mod sumo;
 #[cfg(test)]
 mod testing;
 pub mod topic;

@@ -3,6 +3,10 @@
 /// The longest topic name or filter that is accepted, in bytes. The wire allows 65,535; no convention of the field needs more than this.
 pub const TOPIC_LEN_MAX: usize = 1_024;
 
+/// First level of the topics on which Portico itself speaks to devices. A client that publishes there is refused, whatever its rights:
+/// what comes on them was authorised.
+pub const COMMANDS: &str = "command/";
+
 /// A valid topic filter: levels between `/`, where `+` stands for one level and a last `#` for the parent and everything below it.
 ///
 /// A filter that starts with a wildcard does not reach topics that start with `$` (4.7.2).

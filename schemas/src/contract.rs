@@ -222,6 +222,7 @@ impl Contract {
         properties.insert("observed_at".into(), serde_json::json!({"type": "string", "format": "date-time"}));
         properties.insert("lon".into(), serde_json::json!({"type": "number", "minimum": -180, "maximum": 180}));
         properties.insert("lat".into(), serde_json::json!({"type": "number", "minimum": -90, "maximum": 90}));
+        properties.insert("simulated".into(), serde_json::json!({"type": "boolean"}));
         properties.insert("quality".into(), serde_json::json!({"enum": ["valid", "unchecked", "suspect", "invalid"]}));
         for f in &self.fields {
             properties.insert(f.name.clone(), field_json_schema(f));

@@ -25,6 +25,11 @@ pub enum Command {
     Import(ImportArgs),
     /// Publishes stored rows of a table again, through MQTT, at a chosen speed.
     Replay(ReplayArgs),
+    /// Runs a SUMO scenario beside Portico: its loops and signals publish as the city's own, marked as simulated.
+    Sumo(Box<SumoArgs>),
+    /// Plans of traffic signals.
+    #[command(subcommand)]
+    Signals(SignalsCommand),
     /// Messages that no row could be made of: what would read them, and putting them through again.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -66,13 +71,73 @@ pub struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// CSV files, plain or gzip.
+    /// CSV files, DATEX II, or the output of SUMO's detectors, plain or gzip.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// Name of a built-in mapping, or a TOML file; guessed from the header when absent.
     #[arg(long)]
     pub mapping: Option<String>,
     /// Tenant of the tables; the city's tenant when absent.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    #[command(flatten)]
+    pub simulated: SimulatedAt,
+}
+
+/// When and where a simulation takes place.
+#[derive(Debug, Clone, Args)]
+pub struct SimulatedAt {
+    /// Simulations only: local time of their second 0, as 2024-03-05T08:00, or RFC 3339; yesterday at 8 when absent.
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Simulations only: time zone of --start.
+    #[arg(long, default_value = "Europe/Rome")]
+    pub zone: String,
+    /// Simulations only: CSV file from detectors (sumo_e1_id) to the city's loops (codice_spira).
+    #[arg(long)]
+    pub crosswalk: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SumoArgs {
+    /// Directory of the scenario, or its .sumocfg.
+    #[arg(long)]
+    pub scenario: PathBuf,
+    #[command(flatten)]
+    pub at: SimulatedAt,
+    /// How many times faster than life; 0 is as fast as SUMO can.
+    #[arg(long, default_value_t = 10.0)]
+    pub speed: f64,
+    /// Simulated seconds.
+    #[arg(long, default_value_t = 3_600.0)]
+    pub duration: f64,
+    /// Seconds of an interval of the detectors; the scenario's own when absent.
+    #[arg(long)]
+    pub interval: Option<f64>,
+    /// Seed of the simulation: the same seed gives the same traffic.
+    #[arg(long, default_value_t = 23_423)]
+    pub seed: u32,
+    /// The program; below SUMO_HOME or on the PATH when absent.
+    #[arg(long)]
+    pub sumo: Option<PathBuf>,
+    /// TraCI of a SUMO that runs already, as host:port, instead of starting one.
+    #[arg(long, requires = "detectors")]
+    pub connect: Option<String>,
+    /// Address at which the detectors' output is listened for; a SUMO that runs already writes to it (file="host:port").
+    #[arg(long)]
+    pub detectors: Option<String>,
+    /// Empty directory for what SUMO writes; removed at the end when absent.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+    /// Broker to publish to.
+    #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
+    pub broker: String,
+    #[arg(long)]
+    pub user: String,
+    /// File with the password of the MQTT user.
+    #[arg(long)]
+    pub password_file: PathBuf,
+    /// The city's tenant when absent.
     #[arg(long)]
     pub tenant: Option<String>,
 }
@@ -99,6 +164,40 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub password_file: PathBuf,
     /// Tenant to publish under; another tenant keeps the replay apart from the record.
+    #[arg(long)]
+    pub tenant: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SignalsCommand {
+    /// Simulates today's programs and a plan in the same traffic and shows delay, queue, stops and CO2 of both, for each signal and in total.
+    Simulate(SimulateArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// TOML file with the plan.
+    #[arg(long)]
+    pub plan: PathBuf,
+    /// Directory of the SUMO scenario, or its .sumocfg.
+    #[arg(long)]
+    pub scenario: PathBuf,
+    /// Simulated seconds.
+    #[arg(long, default_value_t = 3_600.0)]
+    pub duration: f64,
+    #[arg(long, default_value_t = 23_423)]
+    pub seed: u32,
+    /// The program; below SUMO_HOME or on the PATH when absent.
+    #[arg(long)]
+    pub sumo: Option<PathBuf>,
+    /// Broker through which the effect is stored as rows; it is only shown when absent.
+    #[arg(long)]
+    pub broker: Option<String>,
+    #[arg(long)]
+    pub user: Option<String>,
+    #[arg(long)]
+    pub password_file: Option<PathBuf>,
+    /// The city's tenant when absent.
     #[arg(long)]
     pub tenant: Option<String>,
 }

@@ -10,5 +10,6 @@ pub mod quarantine;
 pub mod replay;
 pub mod serve;
 pub mod sql;
+pub mod sumo;
 pub mod twin;
 pub mod user;

@@ -11,6 +11,7 @@ mod metrics;
 mod node;
 mod out;
 mod publish;
+mod sumo;
 mod telemetry;
 mod tls;
 mod wire;
@@ -57,6 +58,8 @@ async fn dispatch(config: &config::Config, command: Command) -> Result<()> {
         Command::Serve => cmd::serve::run(config).await,
         Command::Import(args) => cmd::import::run(config, args).await,
         Command::Replay(args) => cmd::replay::run(config, args).await,
+        Command::Sumo(args) => cmd::sumo::run(config, *args).await,
+        Command::Signals(command) => cmd::sumo::signals(config, command).await,
         Command::Quarantine(command) => cmd::quarantine::run(config, command).await,
         Command::Sql(args) => cmd::sql::run(config, args).await,
         Command::Doctor => cmd::doctor::run(config).await,

@@ -38,6 +38,7 @@ mod cameras;
 mod doors;
 mod health;
 mod lorawan;
+mod quality;
 pub mod retention;
 mod upkeep;
 

@@ -5,6 +5,7 @@ mod city;
 mod devices;
 mod feed;
 mod latest;
+mod signals;
 mod sink;
 
 pub use access::{Door, principal};

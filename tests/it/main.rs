@@ -16,4 +16,5 @@ mod page;
 mod readers;
 mod retention;
 mod s3;
+mod sumo;
 mod tls;

@@ -26,6 +26,7 @@ mod key;
 mod layout;
 mod mercator;
 mod mvt;
+pub mod quality;
 mod rows;
 mod state;
 mod store;

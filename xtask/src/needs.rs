@@ -26,6 +26,7 @@ const PYTHON: &[&str] = &[
     "pyyaml",
     "paho-mqtt",
     "moto[server]",
+    "eclipse-sumo==1.28.0",
 ];
 
 /// Installs what is missing; says exactly what when it may not.

@@ -40,6 +40,8 @@ const CASES: &[Case] = &[
     ("POST", "/api/quarantine/accept", ACCEPT, [401, 403, 403, 403, 200]),
     ("POST", "/api/quarantine/replay", r#"{"tenant":"bologna"}"#, [401, 403, 403, 403, 200]),
     ("PUT", "/api/register/urn:ngsi-ld:OffStreetParking:bologna:a", ENTRY, [401, 403, 403, 403, 200]),
+    // The city of these tests has no signals.
+    ("POST", "/api/signals/urn:ngsi-ld:TrafficSignal:bologna:1/command", "{}", [401, 403, 403, 403, 404]),
     ("GET", "/api/ledger", "", [401, 403, 403, 200, 200]),
     ("GET", "/api/status", "", [401, 403, 403, 200, 200]),
     ("GET", "/metrics", "", [401, 403, 403, 403, 200]),

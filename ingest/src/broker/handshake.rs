@@ -219,7 +219,7 @@ fn assign_client_id(shared: &Shared, connect: &mut Connect) -> Result<Option<Str
 
 fn check_will(will: &Will, publisher: &Publisher) -> Result<(), Code> {
     let topic = topic::name(&will.topic).map_err(|_| Code::TopicNameInvalid)?;
-    let may = publisher.publish.iter().any(|f| f.matches(topic));
+    let may = !topic.starts_with(topic::COMMANDS) && publisher.publish.iter().any(|f| f.matches(topic));
     if may { Ok(()) } else { Err(Code::NotAuthorized) }
 }
 

@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let topic_bytes = &packets[at + p.topic.start..at + p.topic.end];
         if topic_bytes.is_empty() || self.draft.topic != topic_bytes {
             let topic = topic::name(topic_bytes).map_err(Fault::Topic)?;
-            if !self.client.publisher.publish.iter().any(|f| f.matches(topic)) {
+            if topic.starts_with(topic::COMMANDS) || !self.client.publisher.publish.iter().any(|f| f.matches(topic)) {
                 self.shared.counters.refused_topic.one();
                 return self.refuse_topic(p.qos, p.id);
             }

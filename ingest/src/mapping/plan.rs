@@ -228,6 +228,7 @@ impl Plan {
             ("lon", Target::Lon),
             ("lat", Target::Lat),
             ("quality", Target::Quality),
+            ("simulated", Target::Simulated),
         ];
         for (key, target) in common {
             tree.add(&Pointer::key(key), target, true).map_err(fail)?;

@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     node::Parts,
     out::{progress, progress_end, say},
+    sumo,
 };
 use anyhow::{Context as _, Result, bail};
 use ingest::{
@@ -37,7 +38,7 @@ pub async fn run(config: &Config, args: ImportArgs) -> Result<()> {
     });
     let (mut outcome, mut total) = (Ok(()), Counts::default());
     for path in &args.files {
-        match one(&parts, path, args.mapping.as_deref(), &tenant, &stop).await.with_context(|| path.display().to_string()) {
+        match one(&parts, path, &args, &tenant, &stop).await.with_context(|| path.display().to_string()) {
             Ok(counts) => total.add(&counts),
             Err(error) => outcome = Err(error),
         }
@@ -50,9 +51,14 @@ pub async fn run(config: &Config, args: ImportArgs) -> Result<()> {
     outcome
 }
 
-async fn one(parts: &Parts, path: &Path, mapping: Option<&str>, tenant: &Tenant, stop: &CancellationToken) -> Result<Counts> {
+async fn one(parts: &Parts, path: &Path, args: &ImportArgs, tenant: &Tenant, stop: &CancellationToken) -> Result<Counts> {
     let name = path.file_name().and_then(|n| n.to_str()).context("the file has no readable name")?;
-    if mapping.is_none() && head(path)?.starts_with('<') {
+    let mapping = args.mapping.as_deref();
+    let head = beginning(path)?;
+    if mapping.is_none() && head.starts_with('<') {
+        if sumo::import::is_output(&head) {
+            return sumo::import::import(parts, name, (&*publisher(name, tenant)?, &args.simulated), plain(path)?, stop).await;
+        }
         return xml(parts, path, name, tenant, stop).await;
     }
     let mapping = find_mapping(path, name, mapping)?.for_file(name)?;
@@ -115,8 +121,7 @@ fn find_mapping(path: &Path, name: &str, asked: Option<&str>) -> Result<FileMapp
         }
         return Ok(FileMapping::parse(asked, &std::fs::read_to_string(asked).with_context(|| asked.to_owned())?)?);
     }
-    let header = head(path)?;
-    match guess(name, &header) {
+    match guess(name, beginning(path)?.lines().next().unwrap_or_default()) {
         Some(guessed) => Ok(FileMapping::builtin(guessed)?),
         None => bail!(
             "its header is none that a built-in mapping knows; name one with --mapping: {}",
@@ -125,10 +130,10 @@ fn find_mapping(path: &Path, name: &str, asked: Option<&str>) -> Result<FileMapp
     }
 }
 
-fn head(path: &Path) -> Result<String> {
+fn beginning(path: &Path) -> Result<String> {
     let mut first = Vec::new();
     plain(path)?.take(HEAD_BYTES).read_to_end(&mut first)?;
-    Ok(String::from_utf8_lossy(&first).trim_start_matches('\u{feff}').lines().next().unwrap_or_default().to_owned())
+    Ok(String::from_utf8_lossy(&first).trim_start_matches('\u{feff}').to_owned())
 }
 
 /// What became of all that was read: the import's own lines of `ops.ledger`.

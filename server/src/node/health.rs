@@ -18,7 +18,16 @@ use twin::{Day, Health, Twin};
 pub(super) const EVERY: Duration = Duration::from_secs(900);
 const PRODUCT: &str = "device_health";
 /// Products about devices and not from them.
-const ABOUT_DEVICES: [&str; 3] = [PRODUCT, "sensor_register", super::camera_register::PRODUCT];
+const ABOUT_DEVICES: [&str; 8] = [
+    PRODUCT,
+    "sensor_register",
+    super::camera_register::PRODUCT,
+    "detector_quality",
+    "green_wave",
+    "signal_command",
+    "signal_plan",
+    "signal_simulation",
+];
 /// A trouble that lasts is written again after this, so that it does not look forgotten.
 const AGAIN_US: i64 = DAY_US / 2;
 

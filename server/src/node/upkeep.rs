@@ -71,6 +71,11 @@ pub(super) fn start(parts: &Arc<Parts>, config: &Config, stop: &CancellationToke
         let parts = Arc::clone(&judged);
         async move { super::health::round(&parts).await }
     });
+    let counted = Arc::clone(parts);
+    every(super::quality::EVERY, stop, tasks, move || {
+        let parts = Arc::clone(&counted);
+        async move { super::quality::round(&parts).await }
+    });
     if config.lake.retention {
         let parts = Arc::clone(parts);
         // Also at the start: a Portico that is stopped every night must get to it too.

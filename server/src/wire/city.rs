@@ -5,7 +5,7 @@ use crate::{metrics, node::Parts};
 use api::{
     access::{Principal, Tenants},
     city::{
-        AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, Credentials, ForeignRequest, IngestReceipt, IngestRequest, LedgerRow,
+        AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, CommandRequest, Commanded, Credentials, ForeignRequest, IngestReceipt, IngestRequest, LedgerRow,
         PastRequest, Protocol, Reject, ReplayRequest, Replayed, Series, SeriesRequest, Session, SqlRequest, SqlStream, Status, Suggestions,
         TableStatus, WaitingRequest,
     },
@@ -170,6 +170,10 @@ impl City for Portico {
 
     fn replay(&self, request: ReplayRequest) -> BoxFuture<'_, Result<Replayed, ApiError>> {
         self.0.devices.replay(request).boxed()
+    }
+
+    fn command(&self, request: CommandRequest) -> BoxFuture<'_, Result<Commanded, ApiError>> {
+        super::signals::command(&self.0, request).boxed()
     }
 
     fn ingest_foreign(&self, request: ForeignRequest) -> BoxFuture<'_, Result<IngestReceipt, ApiError>> {
