@@ -32,9 +32,9 @@ mod view;
 
 pub use access::{Principal, Role, Tenants};
 pub use city::{
-    AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, CommandRequest, Commanded, Credentials, ForeignRequest, IngestReceipt, IngestRequest, LedgerRow,
-    NewContract, PastRequest, Protocol, Reject, ReplayRequest, Replayed, Series, SeriesRequest, Session, SqlRequest, SqlStream, Status,
-    Suggested, Suggestions, TableStatus, WaitingRequest, Wanted,
+    AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, CommandRequest, Commanded, Credentials, ForeignRequest, IngestReceipt,
+    IngestRequest, LedgerRow, NewContract, PastRequest, Protocol, Reject, ReplayRequest, Replayed, Series, SeriesRequest, Session,
+    SqlRequest, SqlStream, Status, Suggested, Suggestions, TableStatus, WaitingRequest, Wanted,
 };
 pub use config::{ApiConfig, ApiLimits, MetricsAccess, Webhook};
 pub use error::{ApiError, Failure};

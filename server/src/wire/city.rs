@@ -5,9 +5,9 @@ use crate::{metrics, node::Parts};
 use api::{
     access::{Principal, Tenants},
     city::{
-        AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, CommandRequest, Commanded, Credentials, ForeignRequest, IngestReceipt, IngestRequest, LedgerRow,
-        PastRequest, Protocol, Reject, ReplayRequest, Replayed, Series, SeriesRequest, Session, SqlRequest, SqlStream, Status, Suggestions,
-        TableStatus, WaitingRequest,
+        AcceptRequest, Accepted, AuditEvent, ChangeBatch, City, CommandRequest, Commanded, Credentials, ForeignRequest, IngestReceipt,
+        IngestRequest, LedgerRow, PastRequest, Protocol, Reject, ReplayRequest, Replayed, Series, SeriesRequest, Session, SqlRequest,
+        SqlStream, Status, Suggestions, TableStatus, WaitingRequest,
     },
     error::ApiError,
 };
