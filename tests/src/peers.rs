@@ -48,6 +48,8 @@ pub fn python_program() -> Option<PathBuf> {
 /// Runs Python with the test clients and returns standard output; `None` when they are absent.
 pub fn python(script: &str, args: &[&str]) -> Result<Option<String>> {
     let Some(python) = python_program() else { return Ok(None) };
+    // Threads of deltalake's store now and then abort the interpreter while it ends, when the answer is already out.
+    let script = format!("{script}\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n");
     run(Command::new(python).arg("-c").arg(script).args(args)).map(Some)
 }
 
