@@ -294,6 +294,5 @@ fn partition(date: i32) -> HashMap<String, Option<String>> {
 
 /// `2024-03-03`, the partition value and the directory.
 pub(crate) fn date_text(date: i32) -> String {
-    let text = Timestamp(i64::from(date) * DAY_US).to_rfc3339();
-    text.split_once('T').map_or(text.clone(), |(day, _)| day.to_owned())
+    Timestamp(i64::from(date) * DAY_US).to_date_text()
 }

@@ -56,6 +56,13 @@ impl Timestamp {
     pub fn to_rfc3339(self) -> String {
         jiff::Timestamp::from_microsecond(self.0).map_or_else(|_| self.0.to_string(), |t| t.to_string())
     }
+
+    /// Its UTC date, `2024-03-03`.
+    #[must_use]
+    pub fn to_date_text(self) -> String {
+        let text = self.to_rfc3339();
+        text.split_once('T').map_or(text.clone(), |(date, _)| date.to_owned())
+    }
 }
 
 impl std::fmt::Display for Timestamp {

@@ -98,6 +98,19 @@ pub struct SimulatedAt {
     pub crosswalk: Option<PathBuf>,
 }
 
+/// A broker, and as whom.
+#[derive(Debug, Args)]
+pub struct BrokerArgs {
+    /// Broker to publish to.
+    #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
+    pub broker: String,
+    #[arg(long)]
+    pub user: String,
+    /// File with the password of the MQTT user.
+    #[arg(long)]
+    pub password_file: PathBuf,
+}
+
 #[derive(Debug, Args)]
 pub struct SumoArgs {
     /// Directory of the scenario, or its .sumocfg.
@@ -129,14 +142,8 @@ pub struct SumoArgs {
     /// Empty directory for what SUMO writes; removed at the end when absent.
     #[arg(long)]
     pub output: Option<PathBuf>,
-    /// Broker to publish to.
-    #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
-    pub broker: String,
-    #[arg(long)]
-    pub user: String,
-    /// File with the password of the MQTT user.
-    #[arg(long)]
-    pub password_file: PathBuf,
+    #[command(flatten)]
+    pub at_broker: BrokerArgs,
     /// The city's tenant when absent.
     #[arg(long)]
     pub tenant: Option<String>,
@@ -155,14 +162,8 @@ pub struct ReplayArgs {
     /// How many times faster than life; 0 is as fast as the broker takes it.
     #[arg(long, default_value_t = 60.0)]
     pub speed: f64,
-    /// Broker to publish to.
-    #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
-    pub broker: String,
-    #[arg(long)]
-    pub user: String,
-    /// File with the password of the MQTT user.
-    #[arg(long)]
-    pub password_file: PathBuf,
+    #[command(flatten)]
+    pub at_broker: BrokerArgs,
     /// Tenant to publish under; another tenant keeps the replay apart from the record.
     #[arg(long)]
     pub tenant: Option<String>,

@@ -146,10 +146,8 @@ impl Deletions {
     }
 }
 
-/// `2024-03-03`.
 fn day(date: i32) -> String {
-    let text = Timestamp(i64::from(date) * DAY_US).to_rfc3339();
-    text.split('T').next().unwrap_or_default().to_owned()
+    Timestamp(i64::from(date) * DAY_US).to_date_text()
 }
 
 fn batch(rows: &[Attestation]) -> Result<RecordBatch> {

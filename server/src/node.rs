@@ -38,6 +38,7 @@ mod cameras;
 mod doors;
 mod health;
 mod lorawan;
+pub mod own_rows;
 mod quality;
 pub mod retention;
 mod upkeep;

@@ -1,5 +1,6 @@
 //! A publisher over a real MQTT connection, for the demo and for replays: QoS 1, many in flight, every acknowledgement counted.
 
+use crate::cli::BrokerArgs;
 use anyhow::{Context as _, Result};
 use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, QoS};
 use std::{
@@ -23,6 +24,22 @@ pub struct Target {
     pub client_id: String,
     pub user: String,
     pub password: String,
+}
+
+impl Target {
+    /// What `--broker`, `--user` and `--password-file` say.
+    pub fn of(args: &BrokerArgs, client_id: String) -> Result<Self> {
+        let BrokerArgs { broker, user, password_file } = args;
+        let url = url::Url::parse(broker).with_context(|| format!("--broker {broker}"))?;
+        let password = std::fs::read_to_string(password_file).with_context(|| password_file.display().to_string())?;
+        Ok(Self {
+            host: url.host_str().context("--broker has no host")?.to_owned(),
+            port: url.port().unwrap_or(1883),
+            client_id,
+            user: user.clone(),
+            password: password.trim().to_owned(),
+        })
+    }
 }
 
 /// One connection.

@@ -9,7 +9,7 @@ pub mod import;
 pub mod signals;
 
 use crate::{
-    cli::{SimulatedAt, SumoArgs},
+    cli::{BrokerArgs, SimulatedAt, SumoArgs},
     out::say,
     publish::{Publisher, Target},
 };
@@ -21,7 +21,7 @@ use ingest::sumo::{
     traci::Client,
 };
 use schemas::{Clock, Tenant, Timestamp, time::DAY_US, time::Zone};
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -91,12 +91,13 @@ pub async fn run(tenant: Tenant, args: SumoArgs, clock: Arc<dyn Clock>) -> Resul
             client
         }
     };
-    let target = target(&args.broker, &args.user, &args.password_file)?;
-    let publisher = |role: &str| Publisher::connect(&Target { client_id: format!("portico-sumo-{}-{role}", args.user), ..target.clone() });
+    let target = target(&args.at_broker)?;
+    let publisher =
+        |role: &str| Publisher::connect(&Target { client_id: format!("portico-sumo-{}-{role}", target.user), ..target.clone() });
     let copy = args.output.as_ref().map(|_| run_dir.path().join("detectors.xml"));
     let ended = CancellationToken::new();
     let feed = tokio::spawn(feed::run(listener, Loops::of(setting.clone(), &scenario), publisher("loops"), copy, ended.clone()));
-    let commands = commands::listen(&target, &setting.tenant, &args.user);
+    let commands = commands::listen(&target, &setting.tenant, &target.user);
     let mut bridge = bridge::Bridge::new(scenario, setting, client, publisher("signals"), commands, clock);
     let ran = bridge.run(args.speed, args.duration).await;
     let signals = bridge.close().await;
@@ -120,15 +121,8 @@ pub async fn run(tenant: Tenant, args: SumoArgs, clock: Arc<dyn Clock>) -> Resul
     Ok(())
 }
 
-fn target(broker: &str, user: &str, password_file: &Path) -> Result<Target> {
-    let url = url::Url::parse(broker).with_context(|| format!("--broker {broker}"))?;
-    ensure!(url.scheme() == "mqtt", "--broker must begin with mqtt://");
-    let password = std::fs::read_to_string(password_file).with_context(|| password_file.display().to_string())?;
-    Ok(Target {
-        host: url.host_str().context("--broker has no host")?.to_owned(),
-        port: url.port().unwrap_or(1883),
-        client_id: String::new(),
-        user: user.to_owned(),
-        password: password.trim().to_owned(),
-    })
+fn target(args: &BrokerArgs) -> Result<Target> {
+    ensure!(url::Url::parse(&args.broker).map_or(true, |url| url.scheme() == "mqtt"), "--broker must begin with mqtt://");
+    // Each part of a simulation has a connection, and names it.
+    Target::of(args, String::new())
 }

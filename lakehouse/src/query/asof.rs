@@ -11,7 +11,7 @@ use datafusion::{
     common::{DFSchemaRef, Result, plan_err, tree_node::Transformed},
     logical_expr::{
         ColumnarValue, Expr, Extension, Join, JoinType, LogicalPlan, ScalarUDF, UserDefinedLogicalNodeCore, Volatility, create_udf, lit,
-        utils::{conjunction, split_conjunction_owned},
+        utils::{conjunction, split_conjunction, split_conjunction_owned},
     },
     optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
     physical_plan::ExecutionPlan,
@@ -159,7 +159,7 @@ impl OptimizerRule for AsOfRule {
 }
 
 fn has_match(filter: &Expr) -> bool {
-    split_conjunction_owned(filter.clone()).iter().any(|e| as_match(e).is_some())
+    split_conjunction(filter).into_iter().any(|e| as_match(e).is_some())
 }
 
 fn as_match(expr: &Expr) -> Option<(&Expr, &Expr, Side)> {
@@ -203,8 +203,7 @@ impl AsOf {
         for part in filter.map(split_conjunction_owned).unwrap_or_default() {
             match as_match(&part) {
                 Some((a, b, side)) if times.is_none() => {
-                    let of = |e: &Expr, plan: &LogicalPlan| e.column_refs().iter().all(|c| plan.schema().has_column(c));
-                    times = match (of(a, &left) && of(b, &right), of(a, &right) && of(b, &left)) {
+                    times = match (is_of(a, &left) && is_of(b, &right), is_of(a, &right) && is_of(b, &left)) {
                         (true, _) => Some((a.clone(), b.clone(), side)),
                         (_, true) => Some((b.clone(), a.clone(), side.mirrored())),
                         _ => None,
@@ -224,16 +223,20 @@ impl AsOf {
     }
 }
 
+/// Whether all columns of an expression are of one side.
+fn is_of(expr: &Expr, plan: &LogicalPlan) -> bool {
+    expr.column_refs().iter().all(|c| plan.schema().has_column(c))
+}
+
 fn equality(part: &Expr, left: &LogicalPlan, right: &LogicalPlan) -> Option<(Expr, Expr)> {
     let Expr::BinaryExpr(b) = part else { return None };
     if b.op != datafusion::logical_expr::Operator::Eq {
         return None;
     }
-    let of = |e: &Expr, plan: &LogicalPlan| e.column_refs().iter().all(|c| plan.schema().has_column(c));
-    if of(&b.left, left) && of(&b.right, right) {
+    if is_of(&b.left, left) && is_of(&b.right, right) {
         return Some(((*b.left).clone(), (*b.right).clone()));
     }
-    (of(&b.right, left) && of(&b.left, right)).then(|| ((*b.right).clone(), (*b.left).clone()))
+    (is_of(&b.right, left) && is_of(&b.left, right)).then(|| ((*b.right).clone(), (*b.left).clone()))
 }
 
 impl UserDefinedLogicalNodeCore for AsOf {

@@ -28,25 +28,13 @@ pub async fn run(config: &Config, args: ReplayArgs) -> Result<()> {
     let contracts = node::contracts(config)?;
     let contract = contracts.get(&table.product).with_context(|| format!("{table} has no contract"))?;
     let lakehouse = node::open_lakehouse(config, &contracts, Arc::new(SystemClock)).await?;
-    let mut publisher = Publisher::connect(&target(&args)?);
+    let mut publisher = Publisher::connect(&Target::of(&args.at_broker, format!("portico-replay-{}", args.at_broker.user))?);
     let sent = publish_rows(&lakehouse, &table, contract, &tenant, (from, to), args.speed, &mut publisher).await;
     lakehouse.close().await?;
     sent?;
     progress_end();
     say(&format!("{} messages published and acknowledged", publisher.finish().await?));
     Ok(())
-}
-
-fn target(args: &ReplayArgs) -> Result<Target> {
-    let url = url::Url::parse(&args.broker).with_context(|| format!("--broker {}", args.broker))?;
-    let password = std::fs::read_to_string(&args.password_file).with_context(|| args.password_file.display().to_string())?;
-    Ok(Target {
-        host: url.host_str().context("--broker has no host")?.to_owned(),
-        port: url.port().unwrap_or(1883),
-        client_id: format!("portico-replay-{}", args.user),
-        user: args.user.clone(),
-        password: password.trim().to_owned(),
-    })
 }
 
 async fn publish_rows(

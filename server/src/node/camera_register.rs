@@ -1,15 +1,15 @@
 //! The register of cameras as rows of `<tenant>.camera_register`, so that the map, SQL and the past show it like everything else.
 //! An entry that changed is a new row; one that left the files is closed, and its data go by its last retention.
 
-use super::Parts;
-use anyhow::Result;
-use ingest::{Group, Publisher, RawMessage, camera::Stream};
-use schemas::{EntityId, Position, ProductId, SourceId, TableRef, Tenant, Timestamp, Value};
-use serde_json::{Map, json};
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
+use super::{
+    Parts,
+    own_rows::{self, Origin},
 };
+use anyhow::Result;
+use ingest::camera::Stream;
+use schemas::{EntityId, Position, ProductId, TableRef, Tenant, Timestamp, Value};
+use serde_json::{Map, json};
+use std::collections::{BTreeMap, HashSet};
 use twin::{EntityView, Twin};
 
 pub const PRODUCT: &str = "camera_register";
@@ -30,14 +30,9 @@ pub fn text(entry: EntityView<'_>, field: &str) -> String {
 pub(super) async fn round(parts: &Parts) -> Result<()> {
     let (now, twin) = (parts.clock.now(), parts.feed.snapshot());
     for (tenant, rows) in changes(parts.devices.readers.cameras.streams(), &twin, now)? {
-        let topic: bytes::Bytes = format!("portico/{tenant}/{PRODUCT}").into();
-        let messages =
-            rows.into_iter().map(|row| RawMessage { topic: topic.clone(), payload: serde_json::Value::Object(row).to_string().into() });
-        let source = SourceId::new("portico/cameras")?;
-        let publisher =
-            Arc::new(Publisher { source, tenant: tenant.clone(), publish: Vec::new(), subscribe: Vec::new(), simulated: false });
-        let group = Group { publisher, messages: messages.collect(), rejects: Vec::new(), received_at: now };
-        let outcome = parts.ingest.pipeline().submit_group(group).await?.outcome().await?;
+        let rows = rows.into_iter().map(|row| serde_json::Value::Object(row).to_string());
+        let outcome =
+            own_rows::submit(parts, Origin { source: "portico/cameras", tenant: &tenant, simulated: false }, PRODUCT, rows, now).await?;
         tracing::info!(%tenant, stored = outcome.counts.stored, refused = outcome.counts.quarantined, "register of cameras");
     }
     Ok(())
@@ -62,7 +57,7 @@ fn changes(streams: &[Stream], twin: &Twin, now: Timestamp) -> Result<BTreeMap<T
         let mut row: Row = values.collect();
         row.insert("state".into(), CLOSED.into());
         if text(entry, "valid_to").is_empty() {
-            row.insert("valid_to".into(), day(now).into());
+            row.insert("valid_to".into(), now.to_date_text().into());
         }
         place(&mut row, entry.place());
         out.entry(entry.table().tenant.clone()).or_default().push(complete(row, entry.id(), now));
@@ -79,7 +74,7 @@ fn entry(stream: &Stream, now: Timestamp) -> Row {
         "owner": stream.owner, "contact": stream.contact, "purpose_it": stream.purpose.it, "purpose_en": stream.purpose.en,
         "legal_basis": stream.legal_basis, "dpia": stream.dpia, "retention_days": stream.retention_days,
         "recipients": stream.recipients.join("; "), "zones": stream.zones.join("; "),
-        "valid_from": day(stream.valid_from), "valid_to": stream.valid_to.map(day).unwrap_or_default(),
+        "valid_from": stream.valid_from.to_date_text(), "valid_to": stream.valid_to.map(Timestamp::to_date_text).unwrap_or_default(),
         "field_of_view": json!(corners).to_string(),
     });
     let mut row = match values {
@@ -113,8 +108,4 @@ fn place(row: &mut Row, at: Option<Position>) {
 fn middle(ring: &[Position]) -> Option<Position> {
     let n = ring.len() as f64;
     Position::new(ring.iter().map(|p| p.lon).sum::<f64>() / n, ring.iter().map(|p| p.lat).sum::<f64>() / n)
-}
-
-fn day(at: Timestamp) -> String {
-    at.to_rfc3339().split('T').next().unwrap_or_default().to_owned()
 }

@@ -1,7 +1,10 @@
 //! Health of devices: the twin and the last day of each table are judged now and then, and what changed becomes rows of
 //! `<tenant>.device_health` through the same pipeline as everything else.
 
-use super::Parts;
+use super::{
+    Parts,
+    own_rows::{self, Origin},
+};
 use anyhow::Result;
 use arrow_array::{
     Array as _, ArrayRef, RecordBatch,
@@ -9,10 +12,9 @@ use arrow_array::{
     types::{Float64Type, Int64Type, TimestampMicrosecondType},
 };
 use arrow_schema::DataType;
-use ingest::{Group, Publisher, RawMessage};
 use lakehouse::{Access, QueryRequest};
-use schemas::{Contract, FieldType, ProductId, SourceId, TableRef, Tenant, Timestamp, Value, time::DAY_US};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use schemas::{Contract, FieldType, ProductId, TableRef, Tenant, Timestamp, Value, time::DAY_US};
+use std::{collections::HashMap, time::Duration};
 use twin::{Day, Health, Twin};
 
 pub(super) const EVERY: Duration = Duration::from_secs(900);
@@ -129,16 +131,11 @@ fn row(health: &Health<'_>, table: &TableRef, now: Timestamp) -> serde_json::Val
 
 async fn write(parts: &Parts, tenant: &Tenant, changed: Vec<Changed>, now: Timestamp) -> Result<()> {
     for simulated in [false, true] {
-        let topic: bytes::Bytes = format!("portico/{tenant}/{PRODUCT}").into();
-        let own = changed.iter().filter(|(s, _)| *s == simulated);
-        let messages: Vec<RawMessage> = own.map(|(_, row)| RawMessage { topic: topic.clone(), payload: row.to_string().into() }).collect();
-        if messages.is_empty() {
+        let rows: Vec<String> = changed.iter().filter(|(s, _)| *s == simulated).map(|(_, row)| row.to_string()).collect();
+        if rows.is_empty() {
             continue;
         }
-        let source = SourceId::new("portico/health")?;
-        let publisher = Arc::new(Publisher { source, tenant: tenant.clone(), publish: Vec::new(), subscribe: Vec::new(), simulated });
-        let group = Group { publisher, messages, rejects: Vec::new(), received_at: now };
-        let outcome = parts.ingest.pipeline().submit_group(group).await?.outcome().await?;
+        let outcome = own_rows::submit(parts, Origin { source: "portico/health", tenant, simulated }, PRODUCT, rows, now).await?;
         tracing::info!(%tenant, stored = outcome.counts.stored, refused = outcome.counts.quarantined, "health of devices");
     }
     Ok(())

@@ -1,7 +1,10 @@
 //! Quality of the loops: the last local day of each table of counts is judged once, a few hours after it ended, and each loop gets a row of
 //! `<tenant>.detector_quality`.
 
-use super::Parts;
+use super::{
+    Parts,
+    own_rows::{self, Origin},
+};
 use anyhow::{Context as _, Result};
 use arrow_array::{
     Array as _, ArrayRef, RecordBatch,
@@ -9,13 +12,12 @@ use arrow_array::{
     types::{Float64Type, Int64Type, TimestampMicrosecondType},
 };
 use arrow_schema::DataType;
-use ingest::{Group, Publisher, RawMessage};
 use lakehouse::{Access, Limits, QueryRequest};
 use schemas::{
-    SourceId, TableRef, Timestamp,
+    TableRef, Timestamp,
     time::{DAY_US, SECOND_US, Zone},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use twin::quality::{Counted, day_quality};
 
 pub(super) const EVERY: Duration = Duration::from_secs(3_600);
@@ -119,12 +121,8 @@ async fn write(parts: &Parts, table: &TableRef, rows: Vec<String>, simulated: bo
     if rows.is_empty() {
         return Ok(());
     }
-    let topic: bytes::Bytes = format!("portico/{}/{PRODUCT}", table.tenant).into();
-    let messages = rows.into_iter().map(|row| RawMessage { topic: topic.clone(), payload: row.into() }).collect();
-    let source = SourceId::new("portico/quality")?;
-    let publisher = Arc::new(Publisher { source, tenant: table.tenant.clone(), publish: Vec::new(), subscribe: Vec::new(), simulated });
-    let group = Group { publisher, messages, rejects: Vec::new(), received_at: parts.clock.now() };
-    let outcome = parts.ingest.pipeline().submit_group(group).await?.outcome().await?;
+    let origin = Origin { source: "portico/quality", tenant: &table.tenant, simulated };
+    let outcome = own_rows::submit(parts, origin, PRODUCT, rows, parts.clock.now()).await?;
     tracing::info!(tenant = %table.tenant, stored = outcome.counts.stored, refused = outcome.counts.quarantined, "quality of loops");
     Ok(())
 }

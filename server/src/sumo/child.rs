@@ -127,6 +127,7 @@ pub(super) async fn start(args: &SumoArgs, scenario: &Scenario, dir: &RunDir, de
         match Client::connect(([127, 0, 0, 1], port).into(), ANSWER_MAX).await {
             Ok(client) => return Ok((child, client)),
             Err(error) if Instant::now() > deadline => return Err(error).context("SUMO does not listen"),
+            // SUMO tells nobody when it listens.
             Err(_) => tokio::time::sleep(RETRY_AFTER).await,
         }
     }

@@ -4,7 +4,11 @@ use super::{
     child::{self, RunDir},
     target,
 };
-use crate::{cli::SimulateArgs, out::say, publish::Publisher};
+use crate::{
+    cli::{BrokerArgs, SimulateArgs},
+    out::say,
+    publish::Publisher,
+};
 use anyhow::{Context as _, Result, ensure};
 use ingest::sumo::{
     effect::{self, Effect},
@@ -45,7 +49,8 @@ pub async fn simulate(tenant: Tenant, args: SimulateArgs, clock: Arc<dyn Clock>)
     let (Some(user), Some(password_file)) = (&args.user, &args.password_file) else {
         anyhow::bail!("--broker needs --user and --password-file")
     };
-    let mut target = target(broker, user, password_file)?;
+    let at_broker = BrokerArgs { broker: broker.clone(), user: user.clone(), password_file: password_file.clone() };
+    let mut target = target(&at_broker)?;
     target.client_id = format!("portico-signals-{user}");
     let mut publisher = Publisher::connect(&target);
     for (product, local, fields) in rows(&compared, &scenario, &checked, &args, &clock.now().to_rfc3339()) {

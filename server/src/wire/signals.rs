@@ -1,14 +1,19 @@
 //! Commands to traffic signals: the request as a row, then to the signal's controller over MQTT, and the note when nobody answered.
 
-use crate::{access::random_secret, node::Parts};
+use crate::{
+    access::random_secret,
+    node::{
+        Parts,
+        own_rows::{self, Origin},
+    },
+};
 use anyhow::{Context as _, Result};
 use api::{
     city::{CommandRequest, Commanded, Wanted},
     error::ApiError,
 };
-use ingest::{Group, Publisher, RawMessage};
 use lakehouse::{Access, QueryRequest};
-use schemas::{EntityId, SourceId, Tenant, Timestamp, time::SECOND_US};
+use schemas::{EntityId, Tenant, Timestamp, time::SECOND_US};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -70,12 +75,8 @@ async fn write(
 ) -> Result<(), ApiError> {
     row["id"] = signal.as_str().into();
     row["observed_at"] = now.to_rfc3339().into();
-    let source = SourceId::new("portico/signals").map_err(|e| ApiError::internal(e.to_string()))?;
-    let publisher = Arc::new(Publisher { source, tenant: tenant.clone(), publish: Vec::new(), subscribe: Vec::new(), simulated });
-    let message = RawMessage { topic: format!("portico/{tenant}/{PRODUCT}").into(), payload: row.to_string().into() };
-    let group = Group { publisher, messages: vec![message], rejects: Vec::new(), received_at: now };
-    let pending = parts.ingest.pipeline().submit_group(group).await.map_err(|e| ApiError::of(&e))?;
-    let outcome = pending.outcome().await.map_err(|e| ApiError::of(&e))?;
+    let origin = Origin { source: "portico/signals", tenant, simulated };
+    let outcome = own_rows::submit(parts, origin, PRODUCT, [row.to_string()], now).await.map_err(|e| ApiError::of(&e))?;
     match outcome.rejects.first() {
         Some(reject) => Err(ApiError::body(reject.field.as_deref().unwrap_or("command"), reject.text.clone())),
         None => Ok(()),
